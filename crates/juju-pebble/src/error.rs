@@ -1,0 +1,41 @@
+//! Errors of Pebble calls.
+
+/// Why a Pebble call did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The daemon does not answer: the container is not up (yet).
+    #[error("cannot connect to Pebble: {0}")]
+    Connection(String),
+    /// The daemon refused.
+    #[error("Pebble answered {status}: {message}")]
+    Api {
+        /// HTTP status.
+        status: u16,
+        /// Pebble's word for the kind of error, often empty.
+        kind: String,
+        /// Pebble's message.
+        message: String,
+    },
+    /// A change ended in error.
+    #[error("Pebble change failed: {message}")]
+    Change {
+        /// Pebble's message, with the task log's tail.
+        message: String,
+    },
+    /// A file operation failed.
+    #[error("{path}: {message}")]
+    Path {
+        /// File or directory.
+        path: String,
+        /// Pebble's kind: `not-found`, `permission-denied`, `generic-file-error`.
+        kind: String,
+        /// Pebble's message.
+        message: String,
+    },
+    /// A call took longer than allowed.
+    #[error("timed out: {0}")]
+    Timeout(String),
+    /// The daemon's answer could not be understood.
+    #[error("unexpected answer from Pebble: {0}")]
+    Protocol(String),
+}
