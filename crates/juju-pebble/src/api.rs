@@ -20,7 +20,11 @@ pub trait Pebble: Send + Sync {
     /// Services by name; all when `names` is empty; unknown names are left out.
     fn services<'a>(&'a self, names: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<ServiceInfo>, Error>>;
     /// Starts, stops, restarts, replans or autostarts, and waits for the change.
-    fn change_services<'a>(&'a self, action: ServiceAction, names: &'a [&'a str]) -> BoxFuture<'a, Result<(), Error>>;
+    fn change_services<'a>(
+        &'a self,
+        action: ServiceAction,
+        names: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<(), Error>>;
     /// Sends a signal, for example `SIGHUP`, to running services.
     fn signal<'a>(&'a self, signal: &'a str, names: &'a [&'a str]) -> BoxFuture<'a, Result<(), Error>>;
     /// Reads a file; `None` when it is not there.

@@ -1,8 +1,10 @@
 //! Wire types of the Pebble API.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::{CheckLevel, Startup};
 
 /// Answer of `GET /v1/system-info`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,105 +14,6 @@ pub struct SystemInfo {
     pub boot_id: String,
     /// For example `v1.32.1`.
     pub version: String,
-}
-
-/// What to do when the key exists in an earlier layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Override {
-    /// Merge field by field.
-    Merge,
-    /// Replace the whole entry.
-    #[default]
-    Replace,
-}
-
-/// Whether a service or check starts by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Startup {
-    /// Started by `autostart` and `replan`.
-    Enabled,
-    /// Started only by name.
-    Disabled,
-}
-
-/// One configuration layer, or the combined plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Layer {
-    /// One line for people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub summary: String,
-    /// Longer text for people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub description: String,
-    /// Services by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub services: BTreeMap<String, Service>,
-    /// Health checks by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub checks: BTreeMap<String, Check>,
-    /// Log targets by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub log_targets: BTreeMap<String, LogTarget>,
-}
-
-/// A service of a layer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Service {
-    /// Required by Pebble in every layer.
-    #[serde(default, rename = "override")]
-    pub override_: Override,
-    /// Command line, split as a shell would, but not run by one.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub command: String,
-    /// One line for people.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub summary: String,
-    /// Whether `autostart` and `replan` start it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub startup: Option<Startup>,
-    /// Environment variables.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub environment: BTreeMap<String, String>,
-    /// Every other key, as Pebble knows it.
-    #[serde(flatten)]
-    pub other: BTreeMap<String, serde_json::Value>,
-}
-
-/// A health check of a layer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Check {
-    /// Required by Pebble in every layer.
-    #[serde(default, rename = "override")]
-    pub override_: Override,
-    /// Every other key, as Pebble knows it.
-    #[serde(flatten)]
-    pub other: BTreeMap<String, serde_json::Value>,
-}
-
-/// A log target of a layer.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct LogTarget {
-    /// Required by Pebble in every layer.
-    #[serde(default, rename = "override")]
-    pub override_: Override,
-    /// `loki`, `opentelemetry` or `syslog`.
-    #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
-    pub type_: String,
-    /// Where the logs go.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub location: String,
-    /// Service names, `all`, `-name` or `-all`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<String>,
-    /// Labels added to each line.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
 }
 
 /// State of a service now.
@@ -173,12 +76,18 @@ pub struct Exec {
     pub command: Vec<String>,
     /// Added to the daemon's environment.
     pub environment: BTreeMap<String, String>,
-    /// Working directory.
+    /// Working directory; the daemon's own choice is `$HOME`, else `/`.
     pub working_dir: Option<String>,
-    /// Killed after this time.
-    pub timeout: Option<std::time::Duration>,
+    /// Killed after this time; without it, after the client's default.
+    pub timeout: Option<Duration>,
     /// Standard input.
     pub stdin: Vec<u8>,
+    /// Service whose environment, user and working directory are the defaults.
+    pub service_context: Option<String>,
+    /// Who runs it; the daemon's own user by default.
+    pub owner: Owner,
+    /// Sends standard error into [`ExecOutput::stdout`], in the order written.
+    pub combine_stderr: bool,
 }
 
 /// What a command did.
@@ -190,4 +99,325 @@ pub struct ExecOutput {
     pub stdout: Vec<u8>,
     /// Standard error.
     pub stderr: Vec<u8>,
+}
+
+/// A user and group of the container, by name or number; empty for the daemon's default.
+///
+/// A user without a group means that user's primary group; a group alone is refused by the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Owner {
+    /// User name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// User number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<u32>,
+    /// Group name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Group number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<u32>,
+}
+
+impl Owner {
+    /// The user of this name, and its primary group.
+    pub fn user(name: impl Into<String>) -> Self {
+        Self { user: Some(name.into()), ..Self::default() }
+    }
+}
+
+/// How to add a layer whose label exists already, or has a `dir/name` form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AddLayer {
+    /// Merge into the layer of the same label, which keeps its place in the order. Without it, an
+    /// existing label is an error.
+    pub combine: bool,
+    /// Let a new `dir/name` label be inserted into its group rather than at the end of all layers.
+    pub inner: bool,
+}
+
+/// How a directory is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MakeDir {
+    /// Make missing parents too, and accept a directory that exists.
+    pub parents: bool,
+    /// Permission bits; `0o755` by default.
+    pub mode: Option<u32>,
+    /// Owner of what is made.
+    pub owner: Owner,
+}
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// Regular file.
+    File,
+    /// Directory.
+    Directory,
+    /// Symbolic link; entries of a listing are not followed.
+    Symlink,
+    /// Unix socket.
+    Socket,
+    /// FIFO.
+    NamedPipe,
+    /// Character or block device.
+    Device,
+    /// Anything else.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One entry of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FileInfo {
+    /// Absolute path.
+    pub path: String,
+    /// Last component of the path.
+    pub name: String,
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: FileKind,
+    /// Bytes; only files have a size.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Permission bits, for example `0o644`. Pebble writes them as octal text.
+    #[serde(rename = "permissions", with = "octal")]
+    pub mode: u32,
+    /// RFC 3339, to the second.
+    #[serde(default)]
+    pub last_modified: String,
+    /// Owning user and group, names left out when the container does not know them.
+    #[serde(flatten)]
+    pub owner: Owner,
+}
+
+/// Permission bits as Pebble writes them: octal digits in text.
+pub(crate) mod octal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(crate) fn text(mode: u32) -> String {
+        format!("{:03o}", mode & 0o777)
+    }
+
+    // The signature is serde's.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    pub(crate) fn serialize<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&text(*mode))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u32::from_str_radix(&text, 8).map_err(D::Error::custom)
+    }
+}
+
+/// Number of a change, as text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChangeId(pub String);
+
+impl std::fmt::Display for ChangeId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Work that the daemon does in the background.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Change {
+    /// Its number.
+    pub id: ChangeId,
+    /// For example `start`, `exec`, `perform-check`.
+    #[serde(default)]
+    pub kind: String,
+    /// One line for people.
+    #[serde(default)]
+    pub summary: String,
+    /// For example `Do`, `Doing`, `Done`, `Hold`, `Error`.
+    #[serde(default)]
+    pub status: String,
+    /// Its steps.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub tasks: Vec<Task>,
+    /// Whether it ended, well or not.
+    #[serde(default)]
+    pub ready: bool,
+    /// Why it failed.
+    #[serde(default)]
+    pub err: Option<String>,
+    /// RFC 3339 time of its start.
+    #[serde(default)]
+    pub spawn_time: Option<String>,
+    /// RFC 3339 time of its end.
+    #[serde(default)]
+    pub ready_time: Option<String>,
+    /// What the kind of change adds.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub data: BTreeMap<String, serde_json::Value>,
+}
+
+/// One step of a [`Change`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Task {
+    /// Its number, as text.
+    pub id: String,
+    /// For example `start`, `exec`.
+    #[serde(default)]
+    pub kind: String,
+    /// One line for people.
+    #[serde(default)]
+    pub summary: String,
+    /// As of a change.
+    #[serde(default)]
+    pub status: String,
+    /// Lines with time and level; a service that exits at once leaves its last output here.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub log: Vec<String>,
+    /// What the kind of task adds; `exit-code` for `exec`.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub data: BTreeMap<String, serde_json::Value>,
+}
+
+/// Which changes to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangeFilter {
+    /// Those that have not ended.
+    #[default]
+    InProgress,
+    /// Those that have.
+    Ready,
+    /// All that the daemon remembers: at most 500, at most 7 days old.
+    All,
+}
+
+impl ChangeFilter {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::InProgress => "in-progress",
+            Self::Ready => "ready",
+            Self::All => "all",
+        }
+    }
+}
+
+/// State of a health check now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// Fewer failures in a row than the threshold.
+    Up,
+    /// The threshold is reached.
+    Down,
+    /// Stopped.
+    Inactive,
+}
+
+/// One entry of `GET /v1/checks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CheckInfo {
+    /// Name in the plan.
+    pub name: String,
+    /// `alive` or `ready`, if it has a level.
+    #[serde(default)]
+    pub level: Option<CheckLevel>,
+    /// Whether it starts by itself; older daemons do not say.
+    #[serde(default)]
+    pub startup: Option<Startup>,
+    /// What it found.
+    pub status: CheckStatus,
+    /// Successes since it started; older daemons do not say.
+    #[serde(default)]
+    pub successes: Option<u64>,
+    /// Failures in a row.
+    #[serde(default)]
+    pub failures: u64,
+    /// Failures in a row that make it [`CheckStatus::Down`].
+    #[serde(default)]
+    pub threshold: u64,
+    /// The change that performs it now.
+    #[serde(default)]
+    pub change_id: Option<ChangeId>,
+}
+
+/// A notice to record, which Juju turns into a `pebble-custom-notice` event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// `example.com/path`, lower case, at most 256 bytes.
+    pub key: String,
+    /// What the reader gets with it, at most 4 KiB.
+    pub data: BTreeMap<String, String>,
+    /// Do not report the same key again before this time has passed.
+    pub repeat_after: Option<Duration>,
+}
+
+/// Which notices to list; all that the caller may see by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoticeFilter {
+    /// For example `custom`, `change-update`.
+    pub types: Vec<String>,
+    /// Exact keys.
+    pub keys: Vec<String>,
+    /// Only those repeated after this RFC 3339 time.
+    pub after: Option<String>,
+}
+
+/// A notice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Notice {
+    /// Its number, as text.
+    pub id: String,
+    /// Whose it is; `None` for everyone's.
+    #[serde(default)]
+    pub user_id: Option<u32>,
+    /// For example `custom`, `change-update`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is about.
+    pub key: String,
+    /// RFC 3339.
+    #[serde(default)]
+    pub first_occurred: String,
+    /// RFC 3339.
+    #[serde(default)]
+    pub last_occurred: String,
+    /// RFC 3339; the daemon sorts by it.
+    #[serde(default)]
+    pub last_repeated: String,
+    /// How often it occurred.
+    #[serde(default)]
+    pub occurrences: u64,
+    /// Data of the last occurrence.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub last_data: BTreeMap<String, String>,
+}
+
+/// A line that a service wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// RFC 3339.
+    #[serde(default)]
+    pub time: String,
+    /// Who wrote it.
+    #[serde(default)]
+    pub service: String,
+    /// What it wrote, without the end of the line.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Go marshals an empty map or slice as `null`.
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
