@@ -1,2 +1,53 @@
-//! Placeholder.
-fn main() {}
+//! The project's chores, as `cargo xtask <chore>`: nothing to install but cargo.
+//!
+//! Each chore is a module with one `run` function; what they share is in [`process`] and [`progress`].
+
+mod demo;
+mod pack;
+mod process;
+mod progress;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of this project.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build Pebble, nginx and the nginx exporter once per machine, into the cache folder
+    Tools(tools::Options),
+    /// Build a charm and pack it, reproducibly, into a .charm file
+    Pack(pack::Options),
+    /// Run every check: format, lints, tests, documentation tests
+    Test(test::Options),
+    /// Check licences and sources of all dependencies with cargo-deny, installed on demand
+    Deny,
+    /// Deploy a whole tracing cluster on this machine, send spans through it, take a part away
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().chore {
+        Chore::Tools(options) => tools::run(&options),
+        Chore::Pack(options) => pack::run(&options),
+        Chore::Test(options) => test::run(&options),
+        Chore::Deny => test::deny(),
+        Chore::Demo(options) => demo::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
