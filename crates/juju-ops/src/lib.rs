@@ -1,7 +1,53 @@
-//! Write Juju charms in Rust: typed events, hook tools, relations, secrets, status, actions.
+//! Write Juju charms in Rust.
+//!
+//! A charm is a program that a Juju agent runs once per event. This crate tells it why it was run ([`Event`]), lets it
+//! read and change what belongs to it ([`Hook`]), and ends it with the exit code the agent expects ([`run`]).
+//!
+//! There is no deferral and no event queue, on purpose: look at everything, decide, change what differs. A hook that
+//! does that can be run at any time, in any order, any number of times.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     juju_ops::run(|hook| async move {
+//!         for relation in hook.relations("database").await? {
+//!             relation.set_app([("name".to_owned(), Some("orders".to_owned()))]);
+//!         }
+//!         hook.active("").await?;
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! Nothing here needs `HOME` or any other variable that the agent does not set. Remote data never makes a call fail:
+//! what is gone, withheld or malformed shows in the returned type ([`Remote`], `Option`).
 
+mod action;
 pub mod databag;
+mod env;
+mod event;
+mod hook;
+pub mod log;
+mod names;
+mod ports;
+mod relation;
 pub mod remote;
+mod run;
+mod secrets;
+mod status;
+pub mod tools;
 
+pub use action::{Action, ParamsError};
 pub use databag::{Databag, DatabagError, Encoding};
+pub use env::{EnvError, HookEnv};
+pub use event::{ActionEvent, CheckEvent, Event, NoticeEvent, RelationEvent, SecretEvent, StorageEvent};
+pub use hook::{ConfigError, Containers, Hook, Written};
+pub use names::{NameError, RelationId, UnitName};
+pub use ports::{Port, PortError, Transport};
+pub use relation::{Relation, Scope};
 pub use remote::Remote;
+pub use run::{Error, run};
+pub use secrets::{SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
+pub use status::Status;
+pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};

@@ -1,0 +1,135 @@
+//! Actions: parameters in, results out.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{
+    Hook,
+    event::ActionEvent,
+    tools::{ToolCall, ToolError},
+};
+
+/// The running action.
+#[derive(Clone, Copy)]
+pub struct Action<'h> {
+    hook: &'h Hook,
+    event: &'h ActionEvent,
+}
+
+/// Parameters that do not fit the type the charm reads them into.
+#[derive(Debug, thiserror::Error)]
+pub enum ParamsError {
+    /// `action-get` failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// A parameter has a value of the wrong kind.
+    #[error("action parameter {parameter}: {reason}")]
+    Parameter {
+        /// Path of the parameter.
+        parameter: String,
+        /// What is wrong with its value.
+        reason: String,
+    },
+}
+
+/// Longest single argument the kernel passes on, less room for its end.
+const LONGEST_ARGUMENT: usize = 128 * 1024 - 1;
+/// Most text in one call's arguments, well below the kernel's limit for all of them.
+const LONGEST_CALL: usize = 1024 * 1024;
+/// Names that Juju keeps for the process's own output.
+const RESERVED: [&str; 4] = ["stdout", "stderr", "stdout-encoding", "stderr-encoding"];
+
+impl<'h> Action<'h> {
+    pub(crate) fn new(hook: &'h Hook, event: &'h ActionEvent) -> Self {
+        Self { hook, event }
+    }
+
+    /// Name of the action.
+    pub fn name(&self) -> &str {
+        &self.event.name
+    }
+
+    /// Parameters as a struct with one field per parameter, defaults filled in by Juju.
+    pub async fn params<T: DeserializeOwned>(&self) -> Result<T, ParamsError> {
+        let value: Value = self.hook.read("action-get", ["--format=json".to_owned()]).await?;
+        serde_path_to_error::deserialize(value).map_err(|e| ParamsError::Parameter {
+            parameter: e.path().to_string(),
+            reason: e.into_inner().to_string(),
+        })
+    }
+
+    /// Adds results. Keys are dotted paths whose parts are lower-case letters, digits and inner dashes.
+    pub async fn set_results(&self, results: &BTreeMap<String, String>) -> Result<(), ToolError> {
+        let mut pairs = Vec::new();
+        let mut length = 0;
+        for (key, value) in results {
+            check_key(key)?;
+            let pair = format!("{key}={value}");
+            if pair.len() > LONGEST_ARGUMENT {
+                return Err(invalid(format!("result {key:?} has {} bytes, more than 128 KiB", value.len())));
+            }
+            if length + pair.len() > LONGEST_CALL {
+                self.send(std::mem::take(&mut pairs)).await?;
+                length = 0;
+            }
+            length += pair.len();
+            pairs.push(pair);
+        }
+        self.send(pairs).await
+    }
+
+    /// Marks the action failed. It does not stop the charm.
+    pub async fn fail(&self, message: &str) -> Result<(), ToolError> {
+        self.hook.change(ToolCall::new("action-fail", ["--", message])).await
+    }
+
+    /// Shows a line to whoever runs the action, at once.
+    pub async fn log(&self, message: &str) -> Result<(), ToolError> {
+        self.hook.change(ToolCall::new("action-log", ["--", message])).await
+    }
+
+    async fn send(&self, pairs: Vec<String>) -> Result<(), ToolError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let args = std::iter::once("--".to_owned()).chain(pairs);
+        self.hook.change(ToolCall::new("action-set", args)).await
+    }
+}
+
+fn check_key(key: &str) -> Result<(), ToolError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    for part in key.split('.') {
+        let inner = part.chars().all(|c| plain(c) || c == '-');
+        if !inner || !part.starts_with(plain) || !part.ends_with(plain) {
+            return Err(invalid(format!(
+                "result key {key:?}: each part needs lower-case letters, digits, inner dashes"
+            )));
+        }
+        if RESERVED.contains(&part) {
+            return Err(invalid(format!("result key {key:?}: {part} is reserved")));
+        }
+    }
+    Ok(())
+}
+
+fn invalid(reason: String) -> ToolError {
+    ToolError::Invalid { tool: "action-set", reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_key;
+
+    #[test]
+    fn keys_that_juju_refuses_are_refused_before_the_call() {
+        for key in ["otlp-http", "a.b-c.d9", "9"] {
+            assert!(check_key(key).is_ok(), "{key}");
+        }
+        for key in ["", "a.", ".a", "a..b", "A", "a_b", "-a", "a-", "stdout", "a.stderr", "é"] {
+            assert!(check_key(key).is_err(), "{key}");
+        }
+    }
+}

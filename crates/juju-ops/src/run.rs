@@ -1,0 +1,101 @@
+//! A charm's `main`.
+
+use std::{process::ExitCode, sync::Arc};
+
+use juju_pebble::Pebble;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::{
+    Event, Hook, HookEnv,
+    hook::Containers,
+    log::juju_log,
+    tools::{HookTools, Processes},
+};
+
+/// What a charm's function fails with. Any error converts into it.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Runs a charm: reads the environment, calls `charm`, sends the planned databag writes, logs to Juju.
+///
+/// Exit codes: 0 when the charm returned `Ok` or the event is unknown (a newer Juju, or an endpoint that this revision
+/// no longer has); 1 when it failed, so that the agent drops what the hook wrote, and retries; 2 when no Juju agent
+/// started the program.
+///
+/// Log events of level `INFO` and above reach `juju debug-log`; `JUJU_OPS_LOG=debug` (or `trace`, `warn`, `error`)
+/// in the charm's environment changes that.
+pub fn run<F, R>(charm: F) -> ExitCode
+where
+    F: FnOnce(Hook) -> R,
+    R: Future<Output = Result<(), Error>>,
+{
+    let var = |name: &str| std::env::var(name).ok();
+    let env = match HookEnv::from_vars(var) {
+        Ok(env) => env,
+        Err(error) => {
+            eprintln!("ERROR {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("ERROR cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(async {
+        let tools: Arc<dyn HookTools> = Arc::new(Processes::default());
+        let level = var("JUJU_OPS_LOG").and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO);
+        let (layer, writer, flush) = juju_log(level);
+        // Fails only where the program has installed another subscriber, which it then meant to.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
+        tokio::spawn(writer.run(tools.clone()));
+        let hook = Hook::new(env.clone(), Event::from_vars(var), tools, pebble_sockets(&env));
+        let code = dispatch(hook, charm).await;
+        flush.flush().await;
+        code
+    })
+}
+
+/// Pebble clients for the sockets that Juju mounts into the charm container.
+fn pebble_sockets(env: &HookEnv) -> Containers {
+    let folder = env.containers.clone();
+    Arc::new(move |name: &str| unreachable!("no Pebble client for {}/{name} yet", folder.display()))
+}
+
+async fn dispatch<F, R>(hook: Hook, charm: F) -> ExitCode
+where
+    F: FnOnce(Hook) -> R,
+    R: Future<Output = Result<(), Error>>,
+{
+    if let Event::Unknown(name) = hook.event() {
+        tracing::debug!("nothing to do for unknown event {name:?}");
+        return ExitCode::SUCCESS;
+    }
+    let event = hook.event().name();
+    let result = match charm(hook.clone()).await {
+        Ok(()) => hook.commit().await.map(drop).map_err(Error::from),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            hook.discard();
+            tracing::error!("{event}: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |mut text, cause| {
+        let cause = cause.to_string();
+        // Transparent errors repeat their cause's text.
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        text
+    })
+}
