@@ -1,0 +1,155 @@
+//! What a hook asks of its agent, and what it does not ask twice.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use juju_ops::{
+    Event, Hook, HookEnv, HookTools, Port, RelationEvent, RelationId, Status, ToolCall, ToolError, ToolOutput,
+    TransportError, Written, tools::BoxFuture,
+};
+
+type Answer = fn(&str) -> Option<Result<&'static str, (i32, &'static str)>>;
+
+/// Answers command lines from a table and keeps them.
+struct Agent {
+    answer: Answer,
+    calls: Mutex<Vec<String>>,
+}
+
+impl HookTools for Agent {
+    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<ToolOutput, TransportError>> {
+        let stdin = call.stdin.map(|s| format!(" < {}", String::from_utf8(s).unwrap())).unwrap_or_default();
+        let line = format!("{} {}{stdin}", call.tool, call.args.join(" "));
+        let output = match (self.answer)(&line) {
+            Some(Ok(stdout)) => ToolOutput { code: 0, stdout: stdout.into(), stderr: vec![] },
+            Some(Err((code, text))) => {
+                ToolOutput { code, stdout: vec![], stderr: format!("ERROR {text}\n").into_bytes() }
+            }
+            None => return Box::pin(async move { Err(TransportError::Start(format!("unexpected: {line}"))) }),
+        };
+        self.calls.lock().unwrap().push(line);
+        Box::pin(async move { Ok(output) })
+    }
+}
+
+fn hook(event: Event, answer: Answer) -> (Hook, Arc<Agent>) {
+    let env = HookEnv::from_vars(|name| {
+        Some(match name {
+            "JUJU_UNIT_NAME" => "tempo/0".into(),
+            "JUJU_CHARM_DIR" => "/charm".into(),
+            _ => name.to_lowercase(),
+        })
+    })
+    .unwrap();
+    let agent = Arc::new(Agent { answer, calls: Mutex::default() });
+    (Hook::new(env, event, agent.clone(), Arc::new(|_| unreachable!("no containers here"))), agent)
+}
+
+fn ordinary(line: &str) -> Option<Result<&'static str, (i32, &'static str)>> {
+    Some(Ok(match line {
+        "relation-ids --format=json -- tracing" => r#"["tracing:10","tracing:9"]"#,
+        "relation-get --format=json -r tracing:9 --app -- - tempo" => r#"{"same":"1","old":"x","gone":"y"}"#,
+        "relation-get --format=json -r tracing:10 --app -- - tempo" => r#"{"same":"1"}"#,
+        "relation-get --format=json -r tracing:9 --app -- - grafana" => r#"{"receivers":"[]"}"#,
+        "relation-list --format=json -r tracing:9 --app" => r#""grafana""#,
+        "relation-list --format=json -r tracing:10 --app" => return Some(Err((2, "invalid value: relation not found"))),
+        "status-get --format=json --include-data" => r#"{"message":"","status":"active","status-data":{}}"#,
+        "opened-ports --format=json" => r#"["80/tcp","icmp","9000-9010/tcp","443/tcp"]"#,
+        "config-get --format=json" => r#"{"retention-period":"soon"}"#,
+        line if line.starts_with("relation-set ") || line.starts_with("status-set ") => "",
+        line if line.starts_with("open-port ") || line.starts_with("close-port ") => "",
+        _ => return None,
+    }))
+}
+
+#[tokio::test]
+async fn one_call_per_databag_with_the_keys_that_differ() {
+    let (hook, agent) = hook(Event::ConfigChanged, ordinary);
+    let relations = hook.relations("tracing").await.unwrap();
+    assert_eq!(relations.iter().map(|r| r.id().number()).collect::<Vec<_>>(), [9, 10]);
+    for relation in &relations {
+        let text = |v: &str| Some(v.to_owned());
+        relation.set_app([
+            ("same".into(), text("1")),
+            ("never-there".into(), None),
+            ("empty".into(), text("")),
+        ]);
+    }
+    relations[0].set_app([("old".into(), Some("new".into())), ("gone".into(), None)]);
+
+    let before = relations[0].local_app_data().await.unwrap().unwrap();
+    assert_eq!(before.get("old").map(String::as_str), Some("new"), "reads see what is planned");
+    assert!(!before.contains_key("gone"));
+
+    assert_eq!(hook.commit().await.unwrap(), Written { databags: 1, keys: 2 });
+    let sets: Vec<String> =
+        agent.calls.lock().unwrap().iter().filter(|c| c.starts_with("relation-set")).cloned().collect();
+    assert_eq!(sets, [r#"relation-set -r tracing:9 --app --file - < {"gone":"","old":"new"}"#]);
+    assert_eq!(hook.commit().await.unwrap(), Written::default(), "nothing is sent twice");
+}
+
+#[tokio::test]
+async fn a_question_is_asked_once() {
+    let (hook, agent) = hook(Event::ConfigChanged, ordinary);
+    for _ in 0..3 {
+        let relation = hook.relations("tracing").await.unwrap().swap_remove(0);
+        assert_eq!(relation.app().await.unwrap().as_deref(), Some("grafana"));
+        assert!(relation.remote_app_data().await.unwrap().is_some());
+    }
+    assert_eq!(agent.calls.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_vanished_relation_has_no_data_and_is_no_error() {
+    let (hook, _) = hook(Event::ConfigChanged, ordinary);
+    let gone = hook.relations("tracing").await.unwrap().swap_remove(1);
+    assert_eq!(gone.app().await, Ok(None));
+    assert_eq!(gone.remote_app_data().await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_breaking_relation_is_not_listed() {
+    let event = Event::RelationBroken(RelationEvent {
+        id: RelationId::new("tracing", 9),
+        remote_app: Some("grafana".into()),
+        remote_unit: None,
+        departing_unit: None,
+    });
+    let (hook, _) = hook(event, ordinary);
+    let ids: Vec<u32> = hook.relations("tracing").await.unwrap().iter().map(|r| r.id().number()).collect();
+    assert_eq!(ids, [10]);
+}
+
+#[tokio::test]
+async fn a_status_is_set_when_it_is_another_one() {
+    let (hook, agent) = hook(Event::UpdateStatus, ordinary);
+    hook.active("").await.unwrap();
+    hook.set_unit_status(&Status::Waiting("-for it".into())).await.unwrap();
+    hook.waiting("-for it").await.unwrap();
+    let calls = agent.calls.lock().unwrap();
+    assert_eq!(calls[1..], ["status-set -- waiting -for it"]);
+}
+
+#[tokio::test]
+async fn ports_are_opened_and_closed_by_difference() {
+    let (hook, agent) = hook(Event::UpdateStatus, ordinary);
+    let wanted = BTreeSet::from([Port::tcp(443), Port::udp(53)]);
+    assert_eq!(hook.set_ports(&wanted).await, Ok(2));
+    assert_eq!(agent.calls.lock().unwrap()[1..], ["open-port -- 53/udp", "close-port -- 80/tcp"]);
+}
+
+#[tokio::test]
+async fn errors_name_the_option_and_the_tool() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Config {
+        #[serde(rename = "retention-period")]
+        _retention: i64,
+    }
+    let (hook, _) = hook(Event::UpdateStatus, ordinary);
+    let error = hook.config::<Config>().await.unwrap_err().to_string();
+    assert!(error.contains("retention-period"), "{error}");
+    let error = hook.is_leader().await.unwrap_err();
+    assert!(matches!(error, ToolError::Transport { tool: "is-leader", .. }), "{error:?}");
+}
