@@ -32,15 +32,6 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Where cargo puts what it builds from this repository.
-pub(crate) fn target_directory() -> Result<PathBuf> {
-    let text = capture(cargo().args(["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;
-    let metadata: serde_json::Value =
-        serde_json::from_str(&text).context("reading the answer of cargo metadata")?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    Ok(PathBuf::from(target))
-}
-
 /// The first executable of this name on `PATH`.
 pub(crate) fn which(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
