@@ -13,11 +13,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use crate::process::{capture, cargo, repository, show};
+use crate::process::{capture, cargo, repository, sha256, show};
 
 /// Options of `cargo xtask pack`.
 #[derive(clap::Args)]
@@ -111,7 +110,7 @@ pub(crate) fn pack(folder: &Path, out: Option<&Path>, debug: bool) -> Result<Pac
     let fresh = path.with_extension("charm.new");
     fs::write(&fresh, &archive).with_context(|| format!("writing {}", fresh.display()))?;
     fs::rename(&fresh, &path)?;
-    Ok(Packed { path, size: archive.len(), unpacked, digest: digest(&archive) })
+    Ok(Packed { path, size: archive.len(), unpacked, digest: sha256(&archive) })
 }
 
 /// The cargo package of a charm.
@@ -298,10 +297,6 @@ fn archive(entries: &BTreeMap<String, Entry>) -> Result<Vec<u8>> {
         zip.write_all(&entry.content)?;
     }
     Ok(zip.finish()?.into_inner())
-}
-
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Bytes as millions of bytes with one decimal.

@@ -1,12 +1,14 @@
 //! Starting other programs, and knowing where things are.
 
 use std::env;
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
@@ -91,6 +93,15 @@ pub(crate) fn logged(command: &mut Command, log: &Path) -> Result<()> {
         bail!("`{line}` ended with {status}; the end of {}:\n{}", log.display(), last_lines(&text, 20));
     }
     Ok(())
+}
+
+/// The SHA-256 of some bytes, hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The last lines of a text.

@@ -11,9 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
 
-use crate::process::{cache, capture, cargo, is_executable, is_root, logged, repository, which};
+use crate::process::{cache, capture, cargo, is_executable, is_root, logged, repository, sha256, which};
 use crate::progress::Step;
 
 /// Options of `cargo xtask tools`.
@@ -231,11 +230,7 @@ fn apt_get(log: &Path, words: &[&str]) -> Result<()> {
 fn is_current(folder: &Path, tool: &Tool) -> Result<bool> {
     let stamp = fs::read_to_string(folder.join("stamp").join(tool.name)).unwrap_or_default();
     let files = tool.files.iter().all(|file| folder.join(file).is_file());
-    Ok(files && stamp == digest(&(tool.recipe)()?))
-}
-
-fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Ok(files && stamp == sha256((tool.recipe)()?.as_bytes()))
 }
 
 /// What a program says of itself, for people.
@@ -293,7 +288,7 @@ impl<'a> Workshop<'a> {
 
     fn stamp(&self) -> Result<()> {
         let fresh = self.build.join("stamp");
-        fs::write(&fresh, digest(&(self.tool.recipe)()?))?;
+        fs::write(&fresh, sha256((self.tool.recipe)()?.as_bytes()))?;
         self.place(&fresh, &format!("stamp/{}", self.tool.name), 0o644)
     }
 
