@@ -39,3 +39,19 @@ pub enum Error {
     #[error("unexpected answer from Pebble: {0}")]
     Protocol(String),
 }
+
+impl Error {
+    /// Whether nobody answers: the container is not up (yet). A later hook may find it there.
+    pub fn is_connection(&self) -> bool {
+        matches!(self, Self::Connection(_))
+    }
+
+    /// Whether what was asked for is not there.
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::Api { status, kind, .. } => *status == 404 || kind == "not-found",
+            Self::Path { kind, .. } => kind == "not-found",
+            _ => false,
+        }
+    }
+}

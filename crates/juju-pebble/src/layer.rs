@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Error;
+
 /// What to do when the key exists in an earlier layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +38,15 @@ pub enum CheckLevel {
     Ready,
 }
 
+impl CheckLevel {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Ready => "ready",
+        }
+    }
+}
+
 /// One configuration layer, or the combined plan.
 ///
 /// A plan that the daemon returns is the same document as the layers that made it, but not the same
@@ -59,6 +70,38 @@ pub struct Layer {
     /// Log targets by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub log_targets: BTreeMap<String, LogTarget>,
+}
+
+impl Layer {
+    /// Reads a layer or plan.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when it is no YAML, or no layer.
+    pub fn from_yaml(text: &str) -> Result<Self, Error> {
+        serde_yaml::from_str(text).map_err(|error| Error::Protocol(format!("plan: {error}")))
+    }
+
+    /// Writes the layer in the notation that YAML shares with JSON: nothing in it can be taken for a
+    /// number, a truth value or a time that was meant as text.
+    ///
+    /// # Errors
+    /// [`Error::Protocol`] when `other` holds what JSON cannot write.
+    pub fn to_yaml(&self) -> Result<String, Error> {
+        let json = serde_json::to_string(self).map_err(|error| Error::Protocol(error.to_string()))?;
+        // JSON allows these inside strings as they are, YAML does not.
+        let mut text = String::with_capacity(json.len());
+        for character in json.chars() {
+            if matches!(
+                character,
+                '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+            ) {
+                text.push_str(&format!("\\u{:04x}", u32::from(character)));
+            } else {
+                text.push(character);
+            }
+        }
+        Ok(text)
+    }
 }
 
 /// A service of a layer.

@@ -199,14 +199,10 @@ pub struct FileInfo {
 pub(crate) mod octal {
     use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
 
-    pub(crate) fn text(mode: u32) -> String {
-        format!("{:03o}", mode & 0o777)
-    }
-
     // The signature is serde's.
     #[allow(clippy::trivially_copy_pass_by_ref)]
     pub(crate) fn serialize<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&text(*mode))
+        serializer.serialize_str(&format!("{mode:03o}"))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

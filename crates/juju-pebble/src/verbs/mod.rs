@@ -1,0 +1,9 @@
+//! What Pebble can be asked to do, one file per group of calls.
+
+mod changes;
+mod checks;
+mod exec;
+mod files;
+mod notices;
+mod plan;
+mod services;
