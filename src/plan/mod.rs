@@ -1,0 +1,138 @@
+//! What there should be: a pure function from facts to data.
+//!
+//! A [`Plan`] says what databags, files, services and ports should hold, not how they get there: `apply` compares it
+//! with what is there. It can be printed, since secrets in it show as a mark.
+//!
+//! *Architecture invariants:* no I/O, no clock, no environment; every collection is sorted, so equal deployments give
+//! equal bytes; a part that is `None` is left as it is, whatever that is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use juju_ops::{Port, Scope};
+use juju_pebble::Layer;
+use serde::{Serialize, Serializer};
+
+use crate::deployment::{Deployment, Unmet};
+use crate::names::{Container, Endpoint};
+use crate::secret::Secret;
+use crate::tempo::Protocol;
+
+pub mod exporter;
+pub mod nginx;
+
+/// Everything that this unit wants to be so.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// Why the cluster cannot be run. If there is anything, the parts below that are `None` are left as they are.
+    pub unmet: Vec<Unmet>,
+    /// The load balancer.
+    pub nginx: Option<Workload>,
+    /// The exporter of its metrics.
+    pub exporter: Option<Workload>,
+    /// What workers are told; `None` on a follower too.
+    pub cluster: Option<Vec<DatabagWrite>>,
+    /// The receivers that are on, sorted by protocol.
+    pub receivers: Option<Vec<Receiver>>,
+    /// What requirers of receivers are told; `None` on a follower too.
+    pub tracing: Option<Vec<DatabagWrite>>,
+    /// What other providers are asked for; written in any state of the cluster.
+    pub requests: Vec<DatabagWrite>,
+    /// What the other units of this application are told; written in any state of the cluster.
+    pub peers: Vec<DatabagWrite>,
+    /// The ports to open; all others are closed.
+    #[serde(serialize_with = "as_texts")]
+    pub ports: Option<BTreeSet<Port>>,
+}
+
+/// Keys of one databag. Keys that are not named are left alone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct DatabagWrite {
+    /// The endpoint of the relation.
+    pub endpoint: Endpoint,
+    /// The number of the relation.
+    pub relation: u32,
+    /// Whose databag.
+    pub scope: Scope,
+    /// The keys; `None` deletes one.
+    pub data: BTreeMap<String, Option<Text>>,
+}
+
+/// A text that is either plain or secret.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
+pub enum Text {
+    /// For everybody.
+    Plain(String),
+    /// With secrets in it.
+    Secret(Secret),
+}
+
+impl Text {
+    /// The text, for the place that it is meant for.
+    pub fn expose(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Secret(secret) => secret.expose(),
+        }
+    }
+}
+
+/// What runs in one container.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Workload {
+    /// The container.
+    pub container: Container,
+    /// Its files, by absolute path.
+    pub files: BTreeMap<String, PlannedFile>,
+    /// Label of its layer, under which an older layer of ours is replaced.
+    pub label: String,
+    /// The layer.
+    pub layer: Layer,
+}
+
+/// A file in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedFile {
+    /// Content.
+    pub content: Text,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// A receiver that is on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Receiver {
+    /// What it receives.
+    pub protocol: Protocol,
+    /// Where: a URL without a path, or for gRPC `host:port`.
+    pub url: String,
+}
+
+impl Plan {
+    /// All databag writes, in the order in which they should be made: first workers, who must be ready when
+    /// requirers start to send.
+    pub fn databag_writes(&self) -> impl Iterator<Item = &DatabagWrite> {
+        let cluster = self.cluster.iter().flatten();
+        cluster.chain(self.tracing.iter().flatten()).chain(&self.requests).chain(&self.peers)
+    }
+}
+
+/// Decides everything.
+pub fn plan(deployment: &Deployment) -> Plan {
+    Plan {
+        unmet: deployment.unmet(),
+        nginx: None,
+        exporter: None,
+        cluster: None,
+        receivers: None,
+        tracing: None,
+        requests: Vec::new(),
+        peers: Vec::new(),
+        ports: None,
+    }
+}
+
+fn as_texts<S: Serializer>(ports: &Option<BTreeSet<Port>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let texts = ports.as_ref().map(|ports| ports.iter().map(ToString::to_string).collect::<Vec<_>>());
+    texts.serialize(serializer)
+}
