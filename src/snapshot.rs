@@ -22,10 +22,14 @@ pub struct Snapshot {
     /// Who this unit is.
     pub identity: Identity,
     /// What its pod looks like.
-    pub host: HostFacts,
+    pub host: Host,
     /// The configuration options, or why they could not be read as what they are declared to be.
     pub config: Result<Config, String>,
     /// The relations of each endpoint, without one that is breaking. Endpoints without relations may be left out.
+    ///
+    /// Decisions are made from the remote application's data of `s3`, `tracing`, `tempo-cluster`,
+    /// `self-charm-tracing` and `self-workload-tracing`, from the remote units' data of `tempo-cluster`, `logging` and
+    /// `send-remote-write`, and from which relations `peers` has. The rest is not needed.
     pub relations: BTreeMap<Endpoint, Vec<RelationSnapshot>>,
     /// The workload containers. One that is left out counts as unreachable.
     pub containers: BTreeMap<Container, ContainerSnapshot>,
@@ -55,7 +59,7 @@ impl Identity {
 
 /// What the charm container knows about its pod. All containers of the pod share its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostFacts {
+pub struct Host {
     /// The fully qualified host name, as `getfqdn` of the C library would give it: normally
     /// `<app>-<n>.<app>-endpoints.<model>.svc.cluster.local`.
     pub fqdn: String,
