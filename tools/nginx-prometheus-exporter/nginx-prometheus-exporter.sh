@@ -7,7 +7,8 @@
 #
 # 0.11 gives up when nginx does not answer at its start; 1.x keeps trying, so retries are turned on.
 set -eu
-exporter='@EXPORTER@'
+# The two programs lie side by side, in whatever folder a container sees them.
+exporter=${0%/*}/prometheus-nginx-exporter
 config=
 
 count=$#

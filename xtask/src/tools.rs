@@ -75,7 +75,7 @@ const TOOLS: [Tool; 3] = [
     },
     Tool {
         name: "nginx-prometheus-exporter",
-        files: &["bin/nginx-prometheus-exporter", "libexec/prometheus-nginx-exporter"],
+        files: &["bin/nginx-prometheus-exporter", "bin/prometheus-nginx-exporter"],
         recipe: exporter_recipe,
         make: make_exporter,
         without: "nginx's metrics are not exported",
@@ -378,11 +378,9 @@ fn make_exporter(workshop: &Workshop<'_>) -> Result<()> {
         Some(installed) => installed,
         None => unpack_exporter(workshop)?,
     };
-    let libexec = "libexec/prometheus-nginx-exporter";
-    workshop.place(&binary, libexec, 0o755)?;
-    let script = EXPORTER_SCRIPT.replace("@EXPORTER@", &workshop.folder.join(libexec).to_string_lossy());
+    workshop.place(&binary, "bin/prometheus-nginx-exporter", 0o755)?;
     let file = workshop.build.join("script");
-    fs::write(&file, script)?;
+    fs::write(&file, EXPORTER_SCRIPT)?;
     workshop.place(&file, "bin/nginx-prometheus-exporter", 0o755)
 }
 
@@ -465,14 +463,18 @@ mod tests {
         assert_eq!(lacking(&asked), ["no-program", "no-file"]);
     }
 
-    /// Starts the script with a stand-in for the real program that prints its arguments, one a line.
+    /// Starts the script beside a stand-in for the real program that prints its arguments, one a line.
     fn translated(arguments: &[&str]) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
-        let echo = folder.path().join("echo");
-        fs::write(&echo, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").unwrap();
-        fs::set_permissions(&echo, fs::Permissions::from_mode(0o755)).unwrap();
-        let script = EXPORTER_SCRIPT.replace("@EXPORTER@", &echo.to_string_lossy());
-        let output = Command::new("sh").args(["-c", &script, "exporter"]).args(arguments).output().unwrap();
+        let program = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        program("prometheus-nginx-exporter", "#!/bin/sh\nprintf '%s\\n' \"$@\"\n");
+        let script = program("nginx-prometheus-exporter", EXPORTER_SCRIPT);
+        let output = Command::new("sh").arg(script).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().lines().skip(2).map(str::to_owned).collect()
     }
