@@ -39,8 +39,9 @@ const REASON_LIMIT: usize = 160;
 
 /// One side's data of one relation, as text.
 ///
-/// Juju stores no empty values: writing one deletes its key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Juju stores no empty values: writing one deletes its key. Some interfaces put credentials into databags, so
+/// `Debug` shows the keys and how long their texts are.
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Databag(BTreeMap<String, String>);
 
@@ -132,6 +133,13 @@ pub fn json_text<T: Serialize + ?Sized>(value: &T) -> Result<String, DatabagErro
 
 fn is_juju_key(key: &str) -> bool {
     JUJU_KEYS.contains(&key)
+}
+
+impl fmt::Debug for Databag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |(key, value): (&'_ String, &'_ String)| (key.clone(), format!("{} bytes", value.len()));
+        f.debug_map().entries(self.0.iter().map(shown)).finish()
+    }
 }
 
 impl Deref for Databag {
@@ -922,6 +930,12 @@ mod tests {
         let long = DatabagError::new("k", "é\n".repeat(500));
         assert_eq!(long.reason.chars().count(), REASON_LIMIT + 1);
         assert!(!long.reason.contains('\n'));
+    }
+
+    #[test]
+    fn debug_shows_no_values() {
+        let bag = Databag::from([("secret-key", "hunter22")]);
+        assert_eq!(format!("{bag:?}"), r#"{"secret-key": "8 bytes"}"#);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::{
 };
 
 use juju_ops::{
-    Event, Hook, HookEnv, HookTools, Port, RelationEvent, RelationId, Status, ToolCall, ToolError, ToolOutput,
-    TransportError, Written, tools::BoxFuture,
+    Event, Hook, HookEnv, HookTools, Port, RelationEvent, RelationId, Status, ToolCall, ToolError,
+    ToolOutput, TransportError, Written, tools::BoxFuture,
 };
 
 type Answer = fn(&str) -> Option<Result<&'static str, (i32, &'static str)>>;
@@ -27,7 +27,9 @@ impl HookTools for Agent {
             Some(Err((code, text))) => {
                 ToolOutput { code, stdout: vec![], stderr: format!("ERROR {text}\n").into_bytes() }
             }
-            None => return Box::pin(async move { Err(TransportError::Start(format!("unexpected: {line}"))) }),
+            None => {
+                return Box::pin(async move { Err(TransportError::Start(format!("unexpected: {line}"))) });
+            }
         };
         self.calls.lock().unwrap().push(line);
         Box::pin(async move { Ok(output) })
@@ -54,7 +56,9 @@ fn ordinary(line: &str) -> Option<Result<&'static str, (i32, &'static str)>> {
         "relation-get --format=json -r tracing:10 --app -- - tempo" => r#"{"same":"1"}"#,
         "relation-get --format=json -r tracing:9 --app -- - grafana" => r#"{"receivers":"[]"}"#,
         "relation-list --format=json -r tracing:9 --app" => r#""grafana""#,
-        "relation-list --format=json -r tracing:10 --app" => return Some(Err((2, "invalid value: relation not found"))),
+        "relation-list --format=json -r tracing:10 --app" => {
+            return Some(Err((2, "invalid value: relation not found")));
+        }
         "status-get --format=json --include-data" => r#"{"message":"","status":"active","status-data":{}}"#,
         "opened-ports --format=json" => r#"["80/tcp","icmp","9000-9010/tcp","443/tcp"]"#,
         "config-get --format=json" => r#"{"retention-period":"soon"}"#,
