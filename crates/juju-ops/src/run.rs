@@ -60,9 +60,11 @@ where
 /// Pebble clients for the sockets that Juju mounts into the charm container.
 fn pebble_sockets(env: &HookEnv) -> Containers {
     let folder = env.containers.clone();
-    Arc::new(move |name: &str| let client: Arc<dyn Pebble> =
+    Arc::new(move |name: &str| {
+        let client: Arc<dyn Pebble> =
             Arc::new(juju_pebble::Client::new(folder.join(name).join("pebble.socket")));
         client
+    })
 }
 
 async fn dispatch<F, R>(hook: Hook, charm: F) -> ExitCode
