@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -45,6 +46,23 @@ struct Inner {
     reads: Mutex<HashMap<String, Arc<OnceCell<Value>>>>,
     writes: Mutex<BTreeMap<(RelationId, Scope), Changes>>,
     statuses: Mutex<BTreeMap<Scope, Status>>,
+}
+
+/// Changes of one databag. `Debug` shows the keys only: values may be secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabagChange {
+    /// The relation.
+    pub relation: RelationId,
+    /// Whose databag on this side.
+    pub scope: Scope,
+    /// Keys with their new value; `None` or the empty text deletes.
+    pub keys: BTreeMap<String, Option<String>>,
+}
+
+impl fmt::Debug for DatabagChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {:?}", self.relation, self.scope, self.keys.keys().collect::<Vec<_>>())
+    }
 }
 
 /// How much [`Hook::commit`] had to send.
@@ -189,28 +207,41 @@ impl Hook {
         }
     }
 
+    /// What [`Hook::commit`] would send now: the planned writes whose value differs, by databag.
+    pub async fn differences(&self) -> Result<Vec<DatabagChange>, ToolError> {
+        let planned = lock(&self.inner.writes).clone();
+        let changes = planned.into_iter().map(async |((relation, scope), mut keys)| {
+            if let Some(stored) = Relation::new(self.clone(), relation.clone()).stored(scope).await? {
+                keys.retain(|key, value| stored.get(key).map(String::as_str) != text(value.as_ref()));
+            }
+            Ok(DatabagChange { relation, scope, keys })
+        });
+        let mut changes = try_join_all(changes).await?;
+        changes.retain(|change| !change.keys.is_empty());
+        Ok(changes)
+    }
+
     /// Sends the planned databag writes: one call per databag, only with keys whose value differs.
     ///
-    /// The agent itself passes them on when the hook exits with success.
+    /// The agent itself passes them on when the hook exits with success. A relation that has gone in the meantime is
+    /// left out.
     pub async fn commit(&self) -> Result<Written, ToolError> {
-        let planned = std::mem::take(&mut *lock(&self.inner.writes));
-        let writes = planned.into_iter().map(async |((id, scope), mut changes)| {
-            let relation = Relation::new(self.clone(), id.clone());
-            if let Some(stored) = relation.stored(scope).await? {
-                changes.retain(|key, value| stored.get(key).map(String::as_str) != text(value.as_ref()));
+        let mut written = Written::default();
+        for change in self.differences().await? {
+            match self.change(relation_set(&change.relation, change.scope, &change.keys)?).await {
+                Ok(()) => {
+                    written.databags += 1;
+                    written.keys += change.keys.len();
+                }
+                Err(error) if error.is_not_found() => {
+                    tracing::warn!("{} is gone, nothing is written to it: {error}", change.relation);
+                }
+                Err(error) => return Err(error),
             }
-            if changes.is_empty() {
-                return Ok(Written::default());
-            }
-            self.change(relation_set(&id, scope, &changes)?).await?;
-            self.forget("relation-get");
-            Ok(Written { databags: 1, keys: changes.len() })
-        });
-        let written = try_join_all(writes).await?;
-        Ok(written.iter().fold(Written::default(), |sum, one| Written {
-            databags: sum.databags + one.databags,
-            keys: sum.keys + one.keys,
-        }))
+        }
+        self.discard();
+        self.forget("relation-get");
+        Ok(written)
     }
 
     /// Drops planned databag writes, for a hook that is going to fail.

@@ -42,7 +42,7 @@ pub use action::{Action, ParamsError};
 pub use databag::{Databag, DatabagError, Encoding};
 pub use env::{EnvError, HookEnv};
 pub use event::{ActionEvent, CheckEvent, Event, NoticeEvent, RelationEvent, SecretEvent, StorageEvent};
-pub use hook::{ConfigError, Containers, Hook, Written};
+pub use hook::{ConfigError, Containers, DatabagChange, Hook, Written};
 pub use names::{NameError, RelationId, UnitName};
 pub use ports::{Port, PortError, Transport};
 pub use relation::{Relation, Scope};
