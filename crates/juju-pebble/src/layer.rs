@@ -1,6 +1,6 @@
 //! Layers and plans: the documents that say what Pebble runs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -91,13 +91,12 @@ impl Layer {
         // JSON allows these inside strings as they are, YAML does not.
         let mut text = String::with_capacity(json.len());
         for character in json.chars() {
-            if matches!(
-                character,
-                '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
-            ) {
-                text.push_str(&format!("\\u{:04x}", u32::from(character)));
-            } else {
-                text.push(character);
+            match character {
+                '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                    // Writing to a string cannot fail.
+                    let _ = write!(text, "\\u{:04x}", u32::from(character));
+                }
+                other => text.push(other),
             }
         }
         Ok(text)

@@ -1,6 +1,7 @@
 //! Asynchronous client for [Pebble](https://github.com/canonical/pebble).
 mod api;
 mod client;
+mod combine;
 mod error;
 mod layer;
 mod transport;

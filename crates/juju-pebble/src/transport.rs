@@ -1,4 +1,4 @@
-//! Requests and WebSockets over the daemon's unix socket.
+//! Requests and web sockets over the daemon's unix socket.
 
 use std::{
     error::Error as StdError,

@@ -77,10 +77,7 @@ impl Client {
         let sockets = async {
             let control = self.connect(task, "control").await?;
             let stdio = self.connect(task, "stdio").await?;
-            let stderr = match exec.combine_stderr {
-                true => None,
-                false => Some(self.connect(task, "stderr").await?),
-            };
+            let stderr = if exec.combine_stderr { None } else { Some(self.connect(task, "stderr").await?) };
             Ok((control, stdio, stderr))
         };
         let (mut control, stdio, mut stderr) = match sockets.await {

@@ -269,7 +269,7 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(
-            files in proptest::collection::vec((r#"[^\r\n\x00]*"#, proptest::collection::vec(any::<u8>(), 0..200)), 0..4),
+            files in proptest::collection::vec(("[^\r\n\x00]*", proptest::collection::vec(any::<u8>(), 0..200)), 0..4),
             request in proptest::collection::vec(any::<u8>(), 0..50),
         ) {
             let uploads: Vec<_> = files.iter().map(|(path, content)| (path.as_str(), content.as_slice())).collect();
