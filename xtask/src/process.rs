@@ -34,6 +34,15 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Where cargo puts what it builds from this repository.
+pub(crate) fn target_directory() -> Result<PathBuf> {
+    let text = capture(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let metadata: serde_json::Value =
+        serde_json::from_str(&text).context("reading the answer of cargo metadata")?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    Ok(PathBuf::from(target))
+}
+
 /// The first executable of this name on `PATH`.
 pub(crate) fn which(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
@@ -110,9 +119,18 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-fn text_of(command: &Command) -> String {
+/// A command as one would type it.
+pub(crate) fn text_of(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+/// Writes a script that can be started at once. Another process does it: a file that this one has open for writing could
+/// be passed on to whatever a parallel test starts, and cannot be started for as long.
+#[cfg(test)]
+pub(crate) fn write_program(path: &Path, text: &str) {
+    let script = r#"printf %s "$1" > "$2" && chmod 755 "$2""#;
+    capture(Command::new("sh").args(["-c", script, "sh", text]).arg(path)).unwrap();
 }
 
 #[cfg(test)]

@@ -417,6 +417,7 @@ fn unpack_exporter(workshop: &Workshop<'_>) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::write_program;
 
     fn tool() -> Tool {
         Tool {
@@ -468,8 +469,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = |name: &str, text: &str| {
             let path = folder.path().join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            write_program(&path, text);
             path
         };
         program("prometheus-nginx-exporter", "#!/bin/sh\nprintf '%s\\n' \"$@\"\n");

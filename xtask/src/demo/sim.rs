@@ -1,0 +1,266 @@
+//! The simulator's program as the demonstration calls it: one method per verb, answers as data.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::process::{last_lines, text_of};
+
+/// A model in the local Juju.
+pub(crate) struct Sim {
+    program: PathBuf,
+    tools: PathBuf,
+    /// Set by Ctrl-C and by a polite request to end.
+    interrupted: Arc<AtomicBool>,
+}
+
+/// What became of some spans.
+pub(crate) struct Delivery {
+    /// Spans that a receiver took.
+    pub(crate) accepted: u64,
+    /// Why not all of them were.
+    pub(crate) error: Option<String>,
+}
+
+impl Sim {
+    pub(crate) fn new(program: PathBuf, tools: &Path) -> Result<Self> {
+        let interrupted = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
+        }
+        Ok(Self { program, tools: tools.to_path_buf(), interrupted })
+    }
+
+    /// Starts a model. One of the same name that an earlier run left behind goes first.
+    pub(crate) fn up(&self, model: &Path) -> Result<()> {
+        self.down()?;
+        self.run(&["up", &model.to_string_lossy()]).map(drop)
+    }
+
+    /// Waits until nothing is left to do.
+    pub(crate) fn wait(&self, patience: Duration) -> Result<()> {
+        self.run(&["wait", "--timeout", &patience.as_secs().to_string()]).map(drop)
+    }
+
+    /// The model's status, shaped as Juju's.
+    pub(crate) fn status(&self) -> Result<Value> {
+        self.json(&["status"])
+    }
+
+    /// The model's status as a table for people.
+    pub(crate) fn status_table(&self) -> Result<String> {
+        self.run(&["status"])
+    }
+
+    /// The receivers that a requirer's unit finds in its relation, URL by protocol.
+    pub(crate) fn received(&self, unit: &str) -> Result<BTreeMap<String, String>> {
+        let shown = self.json(&["show-unit", unit])?;
+        let relations = shown[unit]["relation-info"].as_array().cloned().unwrap_or_default();
+        let mut urls = BTreeMap::new();
+        for relation in relations.iter().filter(|relation| relation["endpoint"] == "tracing") {
+            let Some(text) = relation["application-data"]["receivers"].as_str() else { continue };
+            let receivers: Vec<Value> = serde_json::from_str(text)
+                .with_context(|| format!("{unit} was given receivers that are not JSON"))?;
+            for receiver in receivers {
+                let (Some(protocol), Some(url)) =
+                    (receiver["protocol"]["name"].as_str(), receiver["url"].as_str())
+                else {
+                    bail!("{unit} was given a receiver without protocol or URL: {receiver}");
+                };
+                urls.insert(protocol.to_owned(), url.to_owned());
+            }
+        }
+        Ok(urls)
+    }
+
+    /// Sends spans from a unit's pod. That a receiver does not take them is no error here.
+    pub(crate) fn send(
+        &self,
+        unit: &str,
+        protocol: &str,
+        url: &str,
+        spans: u64,
+        patience: Duration,
+    ) -> Result<Delivery> {
+        let (count, timeout) = (spans.to_string(), patience.as_secs().to_string());
+        let options = ["--protocol", protocol, "--url", url, "--spans", &count, "--timeout", &timeout];
+        let ended = self.output(&[&["send-spans", unit][..], &options, &["--format", "json"]].concat())?;
+        let answer: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
+        let errors: Vec<&str> =
+            answer["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let error = match (ended.code, errors.as_slice()) {
+            (Some(0), _) => None,
+            (_, []) => Some(last_lines(&ended.stderr, 1)),
+            (_, errors) => Some(errors.join("; ")),
+        };
+        Ok(Delivery { accepted: answer["accepted"].as_u64().unwrap_or(0), error })
+    }
+
+    /// Spans that arrived at workers, by protocol.
+    pub(crate) fn counts(&self) -> Result<BTreeMap<String, u64>> {
+        let mut sums = BTreeMap::new();
+        let answer = self.json(&["counts"])?;
+        for counts in answer.as_object().into_iter().flatten().filter_map(|(_, unit)| unit.as_object()) {
+            for (protocol, of) in counts {
+                *sums.entry(protocol.clone()).or_default() +=
+                    of["spans"].as_u64().or(of.as_u64()).unwrap_or(0);
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Takes the model down; no error when there is none.
+    pub(crate) fn down(&self) -> Result<()> {
+        // Also after Ctrl-C: this is the one thing that still has to be done.
+        let ended = self.spawn(&["down"])?.wait(None)?;
+        ended.success("juju-sim down").map(drop)
+    }
+
+    /// Shows what a person would look at first when a model does not do what it should.
+    pub(crate) fn explain(&self) {
+        for words in [&["status"][..], &["debug-log", "--lines", "40"]] {
+            if let Ok(ended) = self.spawn(words).and_then(|running| running.wait(None)) {
+                eprintln!("--- juju-sim {}\n{}", words.join(" "), last_lines(&ended.stdout, 60));
+            }
+        }
+    }
+
+    /// Runs a verb and gives back what it wrote; an error if it failed.
+    pub(crate) fn run(&self, words: &[&str]) -> Result<String> {
+        self.output(words)?.success(&format!("juju-sim {}", words.join(" ")))
+    }
+
+    fn json(&self, words: &[&str]) -> Result<Value> {
+        let text = self.run(&[words, &["--format", "json"]].concat())?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("juju-sim {} did not answer in JSON", words.join(" ")))
+    }
+
+    fn output(&self, words: &[&str]) -> Result<Ended> {
+        self.spawn(words)?.wait(Some(&self.interrupted))
+    }
+
+    fn spawn(&self, words: &[&str]) -> Result<Running> {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("JUJU_SIM_TOOLS", &self.tools).stdin(Stdio::null());
+        // Ctrl-C on the terminal is for this program, which then ends the model in order.
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", text_of(&command)))?;
+        let stdout = collect(child.stdout.take());
+        let stderr = collect(child.stderr.take());
+        Ok(Running { child, stdout, stderr })
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        // For every way out that is not the ordinary one; twice does no harm.
+        let _ = self.down();
+    }
+}
+
+/// A verb under way.
+struct Running {
+    child: Child,
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+}
+
+/// A verb that has ended.
+struct Ended {
+    /// Its exit code; none if a signal ended it.
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Running {
+    /// Waits for the end; cuts it short when the flag is set.
+    fn wait(mut self, interrupted: Option<&AtomicBool>) -> Result<Ended> {
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            if interrupted.is_some_and(|flag| flag.load(Ordering::Relaxed)) {
+                self.child.kill()?;
+                self.child.wait()?;
+                bail!("interrupted");
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        let text = |thread: JoinHandle<String>| thread.join().unwrap_or_default();
+        Ok(Ended { code: status.code(), stdout: text(self.stdout), stderr: text(self.stderr) })
+    }
+}
+
+impl Ended {
+    fn success(self, what: &str) -> Result<String> {
+        match self.code {
+            Some(0) => Ok(self.stdout),
+            code => {
+                let code = code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
+                bail!("`{what}` ended with {code}: {}", last_lines(&self.stderr, 20))
+            }
+        }
+    }
+}
+
+/// Reads a pipe to its end beside everything else, so that it never fills up.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What was read before an error is still worth having.
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::write_program;
+
+    /// A simulator that is a shell script.
+    fn scripted(script: &str) -> (tempfile::TempDir, Sim) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("juju-sim");
+        write_program(&program, &format!("#!/bin/sh\n{script}\n"));
+        let sim = Sim::new(program, folder.path()).unwrap();
+        (folder, sim)
+    }
+
+    #[test]
+    fn a_failing_verb_is_an_error_with_its_words() {
+        let (_folder, sim) = scripted("echo no such model >&2; exit 1");
+        let error = sim.run(&["status"]).unwrap_err().to_string();
+        assert!(error.contains("juju-sim status") && error.contains("no such model"), "{error}");
+    }
+
+    #[test]
+    fn an_interruption_ends_the_verb_but_not_the_clean_up() {
+        let (_folder, sim) = scripted("case $1 in wait) exec sleep 60;; esac");
+        sim.interrupted.store(true, Ordering::Relaxed);
+        assert_eq!(sim.wait(Duration::from_mins(1)).unwrap_err().to_string(), "interrupted");
+        sim.down().unwrap();
+    }
+
+    #[test]
+    fn spans_that_nobody_takes_are_an_answer() {
+        let (_folder, sim) =
+            scripted(r#"echo '{"accepted":0,"failed":1,"errors":["connection refused"]}'; exit 1"#);
+        let delivery = sim.send("a/0", "zipkin", "http://x:9411", 1, Duration::from_secs(1)).unwrap();
+        assert_eq!((delivery.accepted, delivery.error.as_deref()), (0, Some("connection refused")));
+    }
+}
