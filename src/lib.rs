@@ -1,9 +1,68 @@
-//! Placeholder.
+//! A Juju charm that coordinates a Grafana Tempo cluster on Kubernetes.
+//!
+//! Every hook goes the same way, whatever event caused it:
+//!
+//! ```text
+//! observe ─▶ Snapshot ─▶ validate ─▶ Deployment ─▶ plan ─▶ Plan ─▶ apply ─▶ Applied ─▶ status
+//!  (I/O)    (as seen)    (pure)      (trusted)    (pure)  (data)   (I/O)
+//! ```
+//!
+//! [`dispatch`] is that way; each step is a module. `docs/architecture.md` has the map and the reasons.
 
+pub mod actions;
+pub mod apply;
 pub mod deployment;
 pub mod names;
+pub mod observe;
 pub mod plan;
 pub mod secret;
 pub mod snapshot;
 pub mod status;
 pub mod tempo;
+pub mod work;
+
+use juju_ops::{Error, Hook, Status, ToolError};
+
+use deployment::Deployment;
+use snapshot::Host;
+use work::Work;
+
+/// Runs one hook or action.
+///
+/// It fails only if the agent refuses something; Juju then drops what the hook wrote and retries it.
+pub async fn dispatch(hook: Hook, host: Host) -> Result<(), Error> {
+    let done = match Work::of(hook.event()) {
+        Work::Nothing => Ok(()),
+        Work::Action(name) => {
+            let snapshot = observe::snapshot(&hook, host).await?;
+            let deployment = Deployment::validate(&snapshot);
+            let plan = plan::plan(&deployment);
+            return actions::run(&hook, name, &snapshot, &deployment, &plan).await;
+        }
+        Work::Reconcile => reconcile(&hook, host).await,
+    };
+    if let Err(error) = &done {
+        // Best effort: the agent that has just refused one call may refuse this one too.
+        let told = hook.set_unit_status(&Status::Maintenance(format!("{error}; Juju retries this hook"))).await;
+        if let Err(second) = told {
+            tracing::warn!("cannot set a status either: {second}");
+        }
+    }
+    Ok(done?)
+}
+
+async fn reconcile(hook: &Hook, host: Host) -> Result<(), ToolError> {
+    let snapshot = observe::snapshot(hook, host).await?;
+    let deployment = Deployment::validate(&snapshot);
+    for finding in &deployment.findings {
+        tracing::warn!("{finding}");
+    }
+    let plan = plan::plan(&deployment);
+    let applied = apply::apply(hook, &snapshot, &plan).await?;
+    let statuses = status::statuses(&deployment, &applied);
+    hook.set_unit_status(&statuses.unit).await?;
+    if let Some(status) = &statuses.app {
+        hook.set_app_status(status).await?;
+    }
+    Ok(())
+}

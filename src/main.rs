@@ -1,2 +1,13 @@
-//! Placeholder.
-fn main() {}
+//! The charm's one executable: Juju runs it for every hook and action.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tempo_coordinator::{dispatch, observe};
+
+fn main() -> ExitCode {
+    juju_ops::run(async |hook| {
+        let host = observe::host(Path::new("/"), hook.env());
+        dispatch(hook, host).await
+    })
+}

@@ -1,0 +1,53 @@
+//! Actions that people run.
+
+use std::collections::BTreeMap;
+
+use juju_ops::{Error, Hook};
+
+use crate::apply;
+use crate::deployment::Deployment;
+use crate::names::ActionName;
+use crate::plan::Plan;
+use crate::snapshot::Snapshot;
+use crate::status::{self, Applied};
+
+/// Answers an action. It changes nothing.
+pub async fn run(
+    hook: &Hook,
+    name: ActionName,
+    snapshot: &Snapshot,
+    deployment: &Deployment,
+    plan: &Plan,
+) -> Result<(), Error> {
+    let Some(action) = hook.action() else { return Ok(()) };
+    match name {
+        ActionName::ListReceivers => match &plan.receivers {
+            Some(receivers) => {
+                let urls = receivers
+                    .iter()
+                    .map(|r| (r.protocol.name().replace('_', "-"), r.url.clone()))
+                    .collect();
+                action.set_results(&urls).await?;
+            }
+            None => {
+                let why = status::statuses(deployment, &Applied::default()).unit;
+                action.fail(&format!("no receivers yet: {}", why.message())).await?;
+            }
+        },
+        ActionName::Plan => {
+            let differences = apply::preview(hook, snapshot, plan).await?;
+            let findings: Vec<String> = deployment.findings.iter().map(ToString::to_string).collect();
+            let results = BTreeMap::from([
+                ("differences".to_owned(), listed(&differences)),
+                ("findings".to_owned(), listed(&findings)),
+                ("plan".to_owned(), serde_yaml::to_string(plan)?),
+            ]);
+            action.set_results(&results).await?;
+        }
+    }
+    Ok(())
+}
+
+fn listed(lines: &[String]) -> String {
+    if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
+}

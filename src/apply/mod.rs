@@ -1,0 +1,99 @@
+//! Makes what is so what should be so, and only where the two differ.
+//!
+//! The order, with its reasons:
+//! 1. *Containers*: files, then layers, then services. nginx must listen before anyone is told where to send. The two
+//!    containers do not depend on each other.
+//! 2. *Databags*: the agent passes them on when the hook succeeds, all at once, so they come after everything that
+//!    can still go wrong in a container.
+//! 3. *Ports*: also passed on when the hook succeeds.
+//!
+//! A container that is down or refuses does not stop the rest; it shows in [`Applied`]. An agent that refuses stops
+//! everything: then the hook has to fail, so that Juju drops half of a set of writes and retries.
+
+mod workload;
+
+use juju_ops::{Hook, Relation, Scope, ToolError};
+
+use crate::names::Container;
+use crate::plan::{Plan, Workload};
+use crate::snapshot::Snapshot;
+use crate::status::{Applied, WorkloadOutcome};
+
+/// Carries out a plan against what `snapshot` saw.
+pub async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Applied, ToolError> {
+    let (nginx, exporter) = futures_util::future::join(
+        container(hook, snapshot, Container::Nginx, plan.nginx.as_ref()),
+        container(hook, snapshot, Container::NginxPrometheusExporter, plan.exporter.as_ref()),
+    )
+    .await;
+    plan_databags(hook, plan).await?;
+    hook.commit().await?;
+    if let Some(ports) = &plan.ports {
+        hook.set_ports(ports).await?;
+    }
+    Ok(Applied { nginx, exporter, trouble: Vec::new() })
+}
+
+/// The differences that [`apply`] would make up for, one line each, without any value.
+pub async fn preview(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Vec<String>, ToolError> {
+    let mut lines = Vec::new();
+    for (container, planned) in
+        [(Container::Nginx, &plan.nginx), (Container::NginxPrometheusExporter, &plan.exporter)]
+    {
+        if let Some(planned) = planned {
+            lines.extend(workload::preview(snapshot.container(container), planned));
+        }
+    }
+    plan_databags(hook, plan).await?;
+    let changes = hook.differences().await;
+    hook.discard();
+    for change in changes? {
+        let scope = match change.scope {
+            Scope::App => "application",
+            Scope::Unit => "unit",
+        };
+        lines.extend(change.keys.iter().map(|(key, value)| {
+            let verb = if value.as_deref().unwrap_or_default().is_empty() { "delete" } else { "set" };
+            format!("{}: {verb} {key} of the {scope}", change.relation)
+        }));
+    }
+    if let Some(wanted) = &plan.ports {
+        lines.extend(wanted.difference(&snapshot.opened_ports).map(|port| format!("open {port}")));
+        lines.extend(snapshot.opened_ports.difference(wanted).map(|port| format!("close {port}")));
+    }
+    Ok(lines)
+}
+
+async fn container(
+    hook: &Hook,
+    snapshot: &Snapshot,
+    container: Container,
+    planned: Option<&Workload>,
+) -> WorkloadOutcome {
+    let pebble = hook.container(container.as_str());
+    match planned {
+        Some(planned) => workload::apply(&*pebble, snapshot.container(container), planned).await,
+        None => workload::as_seen(snapshot.container(container), container),
+    }
+}
+
+/// Hands the planned databag contents to the hook, which keeps them until they are sent.
+async fn plan_databags(hook: &Hook, plan: &Plan) -> Result<(), ToolError> {
+    for write in plan.databag_writes() {
+        let relations = hook.relations(write.endpoint.as_str()).await?;
+        let Some(relation) =
+            relations.iter().find(|relation: &&Relation| relation.id().number() == write.relation)
+        else {
+            continue;
+        };
+        let data = write
+            .data
+            .iter()
+            .map(|(key, text)| (key.clone(), text.as_ref().map(|text| text.expose().to_owned())));
+        match write.scope {
+            Scope::App => relation.set_app(data),
+            Scope::Unit => relation.set_unit(data),
+        }
+    }
+    Ok(())
+}
