@@ -291,7 +291,7 @@ impl<'de> Deserializer<'de> for BagReader<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         let foreign = self.bag.iter().filter(|(key, _)| !is_juju_key(key));
         let pairs = foreign.map(|(key, value)| (key.as_str(), value.as_str())).collect::<Vec<_>>();
-        visitor.visit_map(Pairs { pairs: pairs.into_iter(), current: None, encoding: self.encoding })
+        visitor.visit_map(Pairs { rest: pairs.into_iter(), current: None, encoding: self.encoding })
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -302,7 +302,7 @@ impl<'de> Deserializer<'de> for BagReader<'de> {
     ) -> Result<V::Value, Self::Error> {
         let declared = fields.iter().filter_map(|key| self.bag.get(*key).map(|value| (*key, value.as_str())));
         let pairs = declared.collect::<Vec<_>>();
-        visitor.visit_map(Pairs { pairs: pairs.into_iter(), current: None, encoding: self.encoding })
+        visitor.visit_map(Pairs { rest: pairs.into_iter(), current: None, encoding: self.encoding })
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -341,7 +341,7 @@ impl<'de> Deserializer<'de> for BagReader<'de> {
 
 /// Keys with their texts, handed out one by one.
 struct Pairs<'de> {
-    pairs: std::vec::IntoIter<(&'de str, &'de str)>,
+    rest: std::vec::IntoIter<(&'de str, &'de str)>,
     current: Option<(&'de str, &'de str)>,
     encoding: Encoding,
 }
@@ -350,7 +350,7 @@ impl<'de> MapAccess<'de> for Pairs<'de> {
     type Error = DatabagError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
-        self.current = self.pairs.next();
+        self.current = self.rest.next();
         let Some((key, _)) = self.current else { return Ok(None) };
         let named = IntoDeserializer::<DatabagError>::into_deserializer(key);
         seed.deserialize(named).map(Some).map_err(|error| error.at(key))
@@ -370,7 +370,7 @@ impl<'de> MapAccess<'de> for Pairs<'de> {
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.pairs.len())
+        Some(self.rest.len())
     }
 }
 
