@@ -7,6 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{Check, ExecCheck, HttpCheck, Layer, LogTarget, Override, Service, TcpCheck, wire::duration};
 
+/// Failures in a row that make a check `down`.
+const DEFAULT_THRESHOLD: u32 = 3;
+
 impl Layer {
     /// Puts `layer` on top of this one, entry by entry as its `override` says, as the daemon does.
     pub fn combine(&mut self, layer: &Layer) {
@@ -15,6 +18,10 @@ impl Layer {
         combine(&mut self.services, &layer.services, |entry| entry.override_, Service::merge);
         combine(&mut self.checks, &layer.checks, |entry| entry.override_, Check::merge);
         combine(&mut self.log_targets, &layer.log_targets, |entry| entry.override_, LogTarget::merge);
+        for check in self.checks.values_mut() {
+            // The one default that the daemon writes into what it combines, where it then counts as set.
+            check.threshold.get_or_insert(DEFAULT_THRESHOLD);
+        }
     }
 
     /// Whether this plan is what it would be with `layer` on top: then adding the layer is needless.
@@ -166,7 +173,11 @@ fn normal_check(check: &Check) -> Value {
     let mut entry = bare(check);
     defaults(
         &mut entry,
-        &[("startup", json!("enabled")), ("period", json!("10s")), ("threshold", json!(3.0))],
+        &[
+            ("startup", json!("enabled")),
+            ("period", json!("10s")),
+            ("threshold", json!(f64::from(DEFAULT_THRESHOLD))),
+        ],
     );
     nanoseconds(&mut entry, &["period", "timeout"]);
     // The default is 3 s, but never more than the period.

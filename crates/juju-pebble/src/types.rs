@@ -10,7 +10,8 @@ use crate::{CheckLevel, Startup};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SystemInfo {
-    /// Changes each time the daemon starts, so also when its container restarts.
+    /// Drawn anew at each start where Pebble is process 1, as in a container: then a new one means that
+    /// the container restarted. Elsewhere it is that of the machine.
     pub boot_id: String,
     /// For example `v1.32.1`.
     pub version: String,

@@ -60,8 +60,8 @@ struct Failure {
 pub(crate) fn decode(status: u16, body: &[u8]) -> Result<Reply, Error> {
     let envelope: Envelope = match serde_json::from_slice(body) {
         Ok(envelope) => envelope,
-        // Something between us and the daemon, or no Pebble at all.
-        Err(_) if status >= 400 => {
+        // A path that the daemon's router moves or refuses, or no Pebble at all.
+        Err(_) if status >= 300 => {
             return Err(Error::Api { status, kind: String::new(), message: excerpt(body) });
         }
         Err(error) => return Err(Error::Protocol(format!("{error}: {}", excerpt(body)))),
@@ -149,6 +149,7 @@ mod tests {
         assert!(
             matches!(decode(404, b"<html>"), Err(Error::Api { status: 404, message, .. }) if message == "<html>")
         );
+        assert!(matches!(decode(301, b""), Err(Error::Api { status: 301, .. })));
         assert!(matches!(decode(200, b"<html>"), Err(Error::Protocol(_))));
         assert!(matches!(decode(200, br#"{"type":"other"}"#), Err(Error::Protocol(_))));
     }
