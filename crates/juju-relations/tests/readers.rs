@@ -1,0 +1,227 @@
+//! Whatever another charm puts into its databags, reading them gives an answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use juju_relations::tempo_cluster::{
+    CoordinatorAppData, RemoteWriteEndpoint, Role, Topology, WorkerAppData, WorkerUnitData,
+};
+use juju_relations::tracing::{Protocol, ProviderAppData, ReceiverUrl, Requested, RequirerAppData};
+use juju_relations::{Databag, Remote, Wire, s3, tempo_peers};
+use proptest::prelude::*;
+
+/// Texts that are nothing, almost right, or right in another place.
+fn texts() -> impl Strategy<Value = String> {
+    let seeds = [
+        "null",
+        "[]",
+        "{}",
+        "\"\"",
+        "[[]]",
+        "0",
+        "true",
+        "tempo",
+        "\"tempo\"",
+        "\"all,querier,imposter\"",
+        "[\"otlp_http\", \"zipkin\"]",
+        "[\"otlp_http\", \"jaeger_http_thrift\"]",
+        "[\"otlp_http\", null]",
+        "[{\"protocol\": {\"name\": \"zipkin\", \"type\": \"http\"}, \"url\": \"http://t:9411\"}]",
+        "[{\"protocol\": {\"name\": \"zipkin\", \"type\": \"udp\"}, \"url\": \"http://t:9411\"}]",
+        "[{\"protocol\": \"zipkin\", \"port\": 9411}]",
+        "{\"application\": \"w\", \"unit\": \"w/0\", \"charm_name\": \"c\"}",
+        "{\"application\": \"w\"}",
+        "[1, 65535]",
+        "[65536]",
+        "[-1]",
+        "[{\"url\": \"http://m\"}]",
+        "{\"a\": \"b\"}",
+        "{\"a\": 1}",
+        "\"\\ud800\"",
+        "1e999",
+        "[1,]",
+    ];
+    prop_oneof![
+        4 => prop::sample::select(seeds.to_vec()).prop_map(str::to_owned),
+        2 => any::<String>(),
+        2 => "[\\[\\]{}\",:\\\\a-z0-9 ]{0,40}",
+        1 => (0usize..4000).prop_map(|depth| "[".repeat(depth)),
+        1 => (0usize..4000).prop_map(|depth| "{\"a\":".repeat(depth)),
+        1 => any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
+    ]
+}
+
+/// A databag with any of the given keys, and some of nobody's.
+fn databags(keys: &'static [&'static str]) -> impl Strategy<Value = Databag> {
+    let known = prop::collection::btree_map(prop::sample::select(keys.to_vec()), texts(), 0..=keys.len());
+    let foreign = prop::collection::btree_map(any::<String>(), any::<String>(), 0..2);
+    (known, foreign).prop_map(|(known, foreign)| {
+        let known = known.into_iter().map(|(key, text)| (key.to_owned(), text));
+        known.chain(foreign).collect()
+    })
+}
+
+/// Reading gives an answer fit for a status message, the same each time; what was understood survives being written.
+fn check<T: Wire + PartialEq + Debug>(bag: &Databag) -> Result<(), TestCaseError> {
+    let read = T::read(Some(bag));
+    prop_assert_eq!(&read, &T::read(Some(bag)));
+    match &read {
+        Remote::Ready(data) => {
+            let keys: BTreeSet<String> = data.changes().into_iter().map(|(key, _)| key).collect();
+            prop_assert!(data.write().keys().all(|key| keys.contains(key)), "a key that is not owned");
+        }
+        Remote::Invalid(reason) => {
+            prop_assert!(!reason.is_empty() && !reason.chars().any(char::is_control), "{reason:?}");
+            prop_assert!(reason.chars().count() < 400, "{reason:?}");
+            prop_assert!(T::KEYS.iter().any(|key| reason.contains(key)), "no key named: {reason:?}");
+        }
+        Remote::Absent | Remote::Denied => {}
+    }
+    Ok(())
+}
+
+/// What is written is read back as it was.
+fn survives<T: Wire + PartialEq + Debug>(data: T) -> Result<(), TestCaseError> {
+    prop_assert_eq!(T::read(Some(&data.write())), Remote::Ready(data));
+    Ok(())
+}
+
+fn protocols() -> impl Strategy<Value = BTreeSet<Protocol>> {
+    prop::collection::btree_set(prop::sample::select(Protocol::ALL.to_vec()), 0..=5)
+}
+
+fn maps() -> impl Strategy<Value = BTreeMap<String, String>> {
+    prop::collection::btree_map(any::<String>(), any::<String>(), 0..3)
+}
+
+/// Text that can lie in a databag as it is: Juju has no empty values.
+fn plain() -> impl Strategy<Value = String> {
+    any::<String>().prop_filter("empty", |text| !text.is_empty())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    fn tracing_provider(bag in databags(&["receivers", "host", "ingesters"])) {
+        check::<ProviderAppData>(&bag)?;
+    }
+
+    #[test]
+    fn tracing_requirer(bag in databags(&["receivers", "protocols"])) {
+        check::<RequirerAppData>(&bag)?;
+        if let Remote::Ready(requested) = Requested::read(Some(&bag)) {
+            prop_assert!(requested.problem().is_some() != requested.unknown.is_empty());
+            prop_assert!(requested.problem().unwrap_or_default().chars().count() < 400);
+            prop_assert!(requested.unknown.is_sorted());
+        }
+    }
+
+    #[test]
+    fn tempo_cluster_worker_unit(bag in databags(&["juju_topology", "address", "ingress-address"])) {
+        check::<WorkerUnitData>(&bag)?;
+    }
+
+    #[test]
+    fn tempo_cluster_worker_app(bag in databags(&["role"])) {
+        check::<WorkerAppData>(&bag)?;
+        if let Remote::Ready(data) = WorkerAppData::read(Some(&bag)) {
+            let roles = data.roles();
+            prop_assert!(!roles.expanded().contains(&Role::All));
+            prop_assert!(roles.problem().unwrap_or_default().chars().count() < 400);
+        }
+    }
+
+    #[test]
+    fn tempo_cluster_coordinator(bag in databags(CoordinatorAppData::KEYS)) {
+        check::<CoordinatorAppData>(&bag)?;
+    }
+
+    #[test]
+    fn s3_provider(
+        bag in databags(s3::ProviderAppData::KEYS),
+        spelled in databags(&["access_key", "secret_key", "tls_ca_chain", "bucket", "data", "lib-version", "secret-extra"]),
+    ) {
+        check::<s3::ProviderAppData>(&bag)?;
+        check::<s3::ProviderAppData>(&spelled)?;
+    }
+
+    #[test]
+    fn s3_requirer(bag in databags(&["bucket", "tls-ca-chain"])) {
+        check::<s3::RequirerAppData>(&bag)?;
+    }
+
+    #[test]
+    fn tempo_peers_unit(bag in databags(&["fqdn", "hostname", "private-address"])) {
+        check::<tempo_peers::UnitData>(&bag)?;
+    }
+}
+
+proptest! {
+    #[test]
+    fn tracing_survives(protocols in protocols(), url in any::<String>()) {
+        survives(RequirerAppData::new(protocols.clone()))?;
+        survives(ProviderAppData::new(protocols.into_iter().map(|protocol| (protocol, ReceiverUrl::from(url.clone())))))?;
+    }
+
+    #[test]
+    fn order_of_input_does_not_matter(mut order in Just(Protocol::ALL.to_vec()).prop_shuffle()) {
+        let sorted = ProviderAppData::new(Protocol::ALL.map(|protocol| (protocol, protocol.name()))).write();
+        prop_assert_eq!(&ProviderAppData::new(order.iter().map(|protocol| (*protocol, protocol.name()))).write(), &sorted);
+        let request = RequirerAppData::new(order.clone()).write();
+        order.push(order[0]);
+        prop_assert_eq!(RequirerAppData::new(order).write(), request);
+    }
+
+    #[test]
+    fn tempo_cluster_survives(
+        text in any::<String>(), address in any::<String>(), one in maps(), two in maps(), three in maps(), labels in maps(),
+        urls in prop::collection::vec(any::<String>(), 0..3),
+        ports in prop::option::of(prop::collection::btree_set(any::<u16>(), 0..5)),
+        ca in prop::option::of(any::<String>()), cert in prop::option::of(any::<String>()),
+        secret in prop::option::of(any::<String>()), chain in prop::option::of(any::<String>()),
+        roles in prop::collection::btree_set(prop::sample::select(Role::ALL.to_vec()), 1..4),
+    ) {
+        let topology = Topology { application: text.clone(), unit: address.clone(), charm_name: text.clone() };
+        survives(WorkerUnitData { juju_topology: topology, address })?;
+        let announced = WorkerAppData::new(roles.clone());
+        prop_assert_eq!(announced.roles().known, roles);
+        survives(announced)?;
+        let mut data = CoordinatorAppData::new(text);
+        data.loki_endpoints = one;
+        data.charm_tracing_receivers = two;
+        data.workload_tracing_receivers = three;
+        data.remote_write_endpoints = urls.into_iter().map(|url| RemoteWriteEndpoint { url }).collect();
+        data.worker_ports = ports;
+        data.ca_cert = ca;
+        data.server_cert = cert;
+        data.privkey_secret_id = secret;
+        data.s3_tls_ca_chain = chain;
+        data.worker_labels = labels;
+        survives(data)?;
+    }
+
+    #[test]
+    fn s3_survives(
+        access in plain(), secret in plain(), bucket in plain(),
+        endpoint in prop::option::of(plain()), region in prop::option::of(plain()), path in prop::option::of(plain()),
+        chain in prop::option::of(prop::collection::vec(any::<String>(), 0..3)),
+    ) {
+        survives(s3::RequirerAppData { bucket: bucket.clone() })?;
+        survives(s3::ProviderAppData {
+            access_key: access.into(),
+            secret_key: secret.into(),
+            bucket,
+            endpoint,
+            region,
+            path,
+            tls_ca_chain: chain,
+            ..Default::default()
+        })?;
+    }
+
+    #[test]
+    fn tempo_peers_survives(fqdn in plain()) {
+        survives(tempo_peers::UnitData::new(fqdn))?;
+    }
+}
