@@ -48,14 +48,22 @@ async fn reconcile(hook: Hook) -> Result<(), Error> {
     }
     provider.request(protocols.iter().copied()).await?;
 
-    let mut urls = Vec::new();
+    if let Some(reason) = provider.published().await?.reason() {
+        return Ok(hook.waiting(format!("for a provider that can be understood: {reason}")).await?);
+    }
+
+    let (mut urls, mut missing) = (Vec::new(), Vec::new());
     for protocol in protocols {
         match provider.endpoint(protocol).await? {
             Some(url) => urls.push(format!("{protocol} to {url}")),
-            None => return Ok(hook.waiting(format!("for a {protocol} endpoint")).await?),
+            None => missing.push(protocol.name()),
         }
     }
-    Ok(hook.active(format!("sends {}", urls.join(", "))).await?)
+    if missing.is_empty() {
+        Ok(hook.active(format!("sends {}", urls.join(", "))).await?)
+    } else {
+        Ok(hook.waiting(format!("for the endpoint of {}", missing.join(", "))).await?)
+    }
 }
 
 async fn blocked(hook: &Hook, why: &str) -> Result<(), Error> {
