@@ -147,6 +147,9 @@ pub fn decode_request(bytes: &[u8]) -> Result<Vec<Batch>, DecodeError> {
             },
         }
     }
+    if batches.len() > 1 && batches[0].spans.is_empty() {
+        batches.remove(0);
+    }
     Ok(batches)
 }
 
