@@ -1,4 +1,77 @@
-//! Asynchronous client for [Pebble](https://github.com/canonical/pebble).
+//! Asynchronous client for [Pebble](https://documentation.ubuntu.com/pebble/), the service manager that
+//! runs the workload containers of a Juju charm on Kubernetes.
+//!
+//! A charm's process finds one unix socket per workload container, at
+//! `/charm/containers/<name>/pebble.socket`. [`Client`] speaks HTTP, and for commands WebSocket, over it:
+//!
+//! ```no_run
+//! use juju_pebble::{Client, Exec, FileWrite, Layer, Pebble as _};
+//!
+//! # async fn configure() -> Result<(), juju_pebble::Error> {
+//! let nginx = Client::new("/charm/containers/nginx/pebble.socket");
+//! match nginx.system_info().await {
+//!     Ok(info) => println!("Pebble {}", info.version),
+//!     // The container is not up yet: `pebble-ready` will run the charm again.
+//!     Err(error) if error.is_connection() => return Ok(()),
+//!     Err(error) => return Err(error),
+//! }
+//!
+//! let config = FileWrite { path: "/etc/nginx/nginx.conf".into(), content: b"events {}\n".into(), mode: 0o644 };
+//! if nginx.read_file(&config.path).await?.as_ref() != Some(&config.content) {
+//!     nginx.write_file(&config).await?;
+//! }
+//!
+//! let test = Exec { command: ["nginx", "-t"].map(String::from).into(), ..Exec::default() };
+//! let output = nginx.exec(&test).await?;
+//! if output.exit_code != 0 {
+//!     println!("{}", String::from_utf8_lossy(&output.stderr));
+//!     return Ok(());
+//! }
+//!
+//! let layer = Layer::from_yaml(
+//!     "
+//! services:
+//!   nginx: {override: replace, command: nginx -g 'daemon off;', startup: enabled}
+//! checks:
+//!   up: {override: replace, level: ready, http: {url: 'http://localhost/'}}
+//! ",
+//! )?;
+//! if !nginx.plan().await?.has(&layer) {
+//!     nginx.add_layer("nginx", &layer).await?;
+//!     nginx.replan().await?;
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Two layers of interface
+//!
+//! The trait [`Pebble`] has the verbs that a reconciling charm needs, and can be a trait object: tests and
+//! simulators implement it too. The rest of what the daemon can do are methods of [`Client`]: checks and
+//! health, directories and listings, changes, notices, logs, several files in one call.
+//!
+//! # What calls promise
+//!
+//! - Every call ends: [`Limits`] says when, and [`Error::Timeout`] is the end.
+//! - A socket that is missing or that nobody listens on, and a connection that is lost, are all
+//!   [`Error::Connection`]: the container is not there, now. That can happen at any call, also right after
+//!   one that worked.
+//! - [`Error::Api`] is what the daemon refuses, with its words. [`Error::Path`] is a file that could not be
+//!   read, written, listed or removed. [`Error::Change`] is work that was begun and failed, such as a service
+//!   that exits within its first second; Pebble goes on restarting that one.
+//! - Nothing that a daemon sends makes a call panic, and no answer grows beyond [`Limits::size`].
+//! - No connection is kept between calls, no environment variable is read, `HOME` and proxies included.
+//!
+//! # Plans
+//!
+//! The plan that the daemon returns is not the text of the layers that were added. [`Layer::has`] and
+//! [`Layer::same_as`] compare what they mean, so that a charm which changed nothing writes nothing.
+//!
+//! # Tracing
+//!
+//! Each request is a `tracing` span `pebble` of level DEBUG with its method and target. Contents, inputs
+//! and outputs are in no span.
+
 mod api;
 mod client;
 mod combine;

@@ -12,7 +12,7 @@ use crate::{
     wire::{self, duration},
 };
 
-/// Pause between two looks at a change of a daemon that cannot wait.
+/// Pause between two looks at a change when the daemon does not wait.
 const POLL: Duration = Duration::from_millis(100);
 
 impl Client {
@@ -69,6 +69,7 @@ impl Client {
             let path = format!("{}/wait", target(id));
             let request =
                 self.request(Method::GET, wire::target(&path, &[("timeout", &duration::to_go(slice))]));
+            let asked = Instant::now();
             match self.reply(Request { timeout: slice + self.limits.call, ..request }).await {
                 Ok(reply) => {
                     let change: Change = reply.sync()?;
@@ -83,9 +84,12 @@ impl Client {
                     if change.ready {
                         return Ok(change);
                     }
-                    tokio::time::sleep(POLL.min(left)).await;
                 }
                 Err(error) => return Err(error),
+            }
+            if asked.elapsed() < slice {
+                // It did not wait, so this side has to.
+                tokio::time::sleep(POLL.min(left)).await;
             }
         }
     }
