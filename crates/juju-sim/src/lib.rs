@@ -1,3 +1,13 @@
-//! TODO
+//! A local Juju: run and test charms on one machine, without a controller.
 
+pub mod charm;
+pub mod event;
+pub mod session;
 pub mod spans;
+pub mod state;
+pub mod tools;
+
+pub use charm::{CharmMeta, MetaError, Role};
+pub use event::Event;
+pub use session::{Commit, Finished, Session};
+pub use state::{Container, ExecHandler, Relation, Secret, State, Status};

@@ -1,0 +1,722 @@
+//! One hook of one unit: the hook tools' view of the world, and what the hook leaves behind.
+//!
+//! ```text
+//!            calls                       exit 0: flush
+//! State ──▶ Session ──▶ answers, logs ──▶ Finished { state, commit, … }
+//!              │                         exit ≠ 0, or a refused flush: only what took effect at once
+//!              └─ pending writes
+//! ```
+//!
+//! Most writes wait in the session until the hook ends well, and then all of them count or none does. Statuses, the
+//! workload version, leader settings, logs and which revision of a secret is tracked take effect at once. The hook
+//! sees its own pending writes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    CharmMeta, Event, Relation, Role, Secret, State,
+    state::{Access, Databag, Status},
+    tools::{self, CallKind, ToolOutput},
+};
+
+/// Where an agent keeps things, for the environment of a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentPaths {
+    /// The charm's folder, also the working directory of hooks.
+    pub charm_dir: PathBuf,
+    /// The agent's socket for hook tools.
+    pub socket: PathBuf,
+    /// The hook tools' folder, put in front of `path`.
+    pub tools_dir: PathBuf,
+    /// The agent's own `PATH`.
+    pub path: String,
+    /// The 32 hex digits that make this hook's context id unlike any other.
+    pub nonce: String,
+}
+
+/// One line of the unit's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `TRACE`, `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.
+    pub level: String,
+    /// Logger, for example `unit.tempo/0.juju-log`.
+    pub module: String,
+    /// Text.
+    pub message: String,
+}
+
+/// One hook tool call that the session answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallRecord {
+    /// The tool.
+    pub tool: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Whether it could change anything.
+    pub kind: CallKind,
+    /// Exit code.
+    pub code: i32,
+}
+
+/// What an action brought.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ActionResult {
+    /// Nested results by key.
+    pub results: BTreeMap<String, Value>,
+    /// `Some` when the action failed, with its message.
+    pub failure: Option<String>,
+    /// Progress messages.
+    pub log: Vec<String>,
+}
+
+/// New contents of own databags of one relation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelationWrite {
+    /// Local endpoint.
+    pub endpoint: String,
+    /// Relation number.
+    pub id: u32,
+    /// The whole unit databag, deleted keys as empty text; `None` when the hook neither read nor wrote it.
+    pub unit: Option<Databag>,
+    /// The whole application databag, deleted keys as empty text; `None` when the hook did not write it.
+    pub app: Option<Databag>,
+    /// Keys set in the unit databag (`None`: deleted).
+    pub unit_changes: BTreeMap<String, Option<String>>,
+    /// Keys set in the application databag (`None`: deleted).
+    pub app_changes: BTreeMap<String, Option<String>>,
+}
+
+/// A port opened or closed; an empty endpoint means all of them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PortChange {
+    /// Endpoint, or empty.
+    pub endpoint: String,
+    /// `80/tcp` or `icmp`.
+    pub port: String,
+}
+
+/// Changed properties of a secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretUpdate {
+    /// New label.
+    pub label: Option<String>,
+    /// New description.
+    pub description: Option<String>,
+    /// New rotation policy.
+    pub rotate: Option<String>,
+    /// New expiry.
+    pub expire: Option<String>,
+    /// New content (base64 values), replacing all keys.
+    pub content: Option<BTreeMap<String, String>>,
+}
+
+/// A secret made in this hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretCreate {
+    /// `application-<name>` or `unit-<name>-<n>`.
+    pub owner: String,
+    /// Everything else; `content` is always there.
+    pub with: SecretUpdate,
+}
+
+/// What the agent sends to the controller when the hook ends well.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Databags, by relation.
+    pub relations: Vec<RelationWrite>,
+    /// Ports to open.
+    pub open_ports: BTreeSet<PortChange>,
+    /// Ports to close.
+    pub close_ports: BTreeSet<PortChange>,
+    /// The whole of what `state-set` keeps, when changed.
+    pub unit_state: Option<BTreeMap<String, String>>,
+    /// New secrets by id.
+    pub secret_creates: BTreeMap<String, SecretCreate>,
+    /// Changed secrets by id.
+    pub secret_updates: BTreeMap<String, SecretUpdate>,
+    /// Secrets whose new revision this unit tracks at once.
+    pub secret_track_latest: BTreeSet<String>,
+    /// Grants by secret id.
+    pub secret_grants: BTreeMap<String, BTreeSet<Access>>,
+    /// Revoked targets by secret id.
+    pub secret_revokes: BTreeMap<String, BTreeSet<String>>,
+    /// Removed revisions by secret id; `None` stands for all of them.
+    pub secret_deletes: BTreeMap<String, Option<BTreeSet<u32>>>,
+    /// Storage asked for: count by name.
+    pub add_storage: BTreeMap<String, u32>,
+    /// Whether the agent also refreshes the unit's addresses (`config-changed`).
+    pub update_network_info: bool,
+}
+
+impl Commit {
+    /// Whether a charm's own doing is in it. A databag that was merely read, and refreshed addresses, do not count.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.relations.iter().all(|write| write.unit_changes.is_empty() && write.app.is_none())
+            && self.open_ports.is_empty()
+            && self.close_ports.is_empty()
+            && self.unit_state.is_none()
+            && self.secret_creates.is_empty()
+            && self.secret_updates.is_empty()
+            && self.secret_track_latest.is_empty()
+            && self.secret_grants.is_empty()
+            && self.secret_revokes.is_empty()
+            && self.secret_deletes.is_empty()
+            && self.add_storage.is_empty()
+    }
+}
+
+/// What a hook left behind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// The state afterwards.
+    pub state: State,
+    /// What was sent, or would have been if the flush had not been refused.
+    pub commit: Commit,
+    /// Why the hook counts as failed although the charm exited with 0.
+    pub error: Option<String>,
+    /// The log.
+    pub logs: Vec<LogLine>,
+    /// Set for actions.
+    pub action: Option<ActionResult>,
+    /// Every call, in order.
+    pub calls: Vec<CallRecord>,
+}
+
+/// Own databags of one relation, before the flush.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PendingBags {
+    pub(crate) unit: Databag,
+    pub(crate) app: Databag,
+    pub(crate) unit_read: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) relations: BTreeMap<u32, PendingBags>,
+    pub(crate) open_ports: BTreeSet<PortChange>,
+    pub(crate) close_ports: BTreeSet<PortChange>,
+    pub(crate) unit_state: Option<BTreeMap<String, String>>,
+    pub(crate) secret_creates: BTreeMap<String, SecretCreate>,
+    pub(crate) secret_updates: BTreeMap<String, SecretUpdate>,
+    pub(crate) secret_track_latest: BTreeSet<String>,
+    pub(crate) secret_grants: BTreeMap<String, BTreeSet<Access>>,
+    pub(crate) secret_revokes: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) secret_deletes: BTreeMap<String, Option<BTreeSet<u32>>>,
+    pub(crate) add_storage: Vec<(String, u32)>,
+    pub(crate) reboot: bool,
+}
+
+/// One hook of one unit.
+///
+/// ```
+/// use std::{path::Path, sync::Arc};
+/// use juju_sim::{CharmMeta, Event, Relation, Session, State};
+///
+/// let meta = CharmMeta::from_texts("{name: demo, requires: {db: {interface: pg}}}", None, None, None)?;
+/// let state = State::new(&meta).with_relation(Relation::new("db", 4, "pg", "postgres"));
+/// let mut session = Session::new(Arc::new(meta), state, Event::Install);
+/// let words = ["relation-ids", "db", "--format=json"].map(str::to_owned);
+/// assert_eq!(session.call(&words, None, Path::new("/")).stdout, b"[\"db:4\"]\n");
+/// # Ok::<(), juju_sim::MetaError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Session {
+    meta: Arc<CharmMeta>,
+    state: State,
+    event: Event,
+    pub(crate) pending: Pending,
+    pub(crate) status_cache: Option<Status>,
+    pub(crate) action: ActionResult,
+    secret_numbers: u64,
+    clock: u64,
+    logs: Vec<LogLine>,
+    calls: Vec<CallRecord>,
+}
+
+impl Session {
+    /// Begins a hook.
+    #[must_use]
+    pub fn new(meta: Arc<CharmMeta>, state: State, event: Event) -> Self {
+        Self {
+            meta,
+            state,
+            event,
+            pending: Pending::default(),
+            status_cache: None,
+            action: ActionResult::default(),
+            secret_numbers: 0,
+            clock: 1_767_323_045,
+            logs: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    /// Makes the ids of new secrets begin after `base`, so that several sessions of one model never invent the same.
+    /// An id that the state already holds is never given out.
+    #[must_use]
+    pub fn with_secret_base(mut self, base: u64) -> Self {
+        self.secret_numbers = base;
+        self
+    }
+
+    /// Sets the time (seconds since 1970) that relative expiry times of secrets count from. Without it, it is always
+    /// the same second of January 2026, so that a hook's outcome depends on its input only.
+    #[must_use]
+    pub fn with_clock(mut self, unix_seconds: u64) -> Self {
+        self.clock = unix_seconds;
+        self
+    }
+
+    /// The charm's declarations.
+    #[must_use]
+    pub fn meta(&self) -> &CharmMeta {
+        &self.meta
+    }
+
+    /// The state now: as it was, plus what took effect at once. Pending writes are not in it.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// What is running.
+    #[must_use]
+    pub fn event(&self) -> &Event {
+        &self.event
+    }
+
+    /// Gives or takes leadership in the middle of the hook.
+    pub fn set_leader(&mut self, leader: bool) {
+        self.state.leader = leader;
+    }
+
+    /// The log so far.
+    #[must_use]
+    pub fn logs(&self) -> &[LogLine] {
+        &self.logs
+    }
+
+    /// The calls so far.
+    #[must_use]
+    pub fn calls(&self) -> &[CallRecord] {
+        &self.calls
+    }
+
+    /// Results, messages and failure of the running action so far.
+    #[must_use]
+    pub fn action_so_far(&self) -> &ActionResult {
+        &self.action
+    }
+
+    /// Answers one hook tool call. `argv[0]` is the tool; `stdin` is read by `--file -` only
+    /// ([`tools::wants_stdin`](crate::tools::wants_stdin)); relative file names count from `cwd`.
+    pub fn call(&mut self, argv: &[String], stdin: Option<&[u8]>, cwd: &Path) -> ToolOutput {
+        let output = tools::run(self, argv, stdin, cwd);
+        if let Some((tool, rest)) = argv.split_first() {
+            let kind = tools::kind(tool);
+            self.calls.push(CallRecord { tool: tool.clone(), args: rest.to_vec(), kind, code: output.code });
+        }
+        output
+    }
+
+    /// Adds a line to the unit's log.
+    pub fn log(&mut self, level: &str, module: &str, message: &str) {
+        let (level, module, message) = (level.to_owned(), module.to_owned(), message.to_owned());
+        self.logs.push(LogLine { level, module, message });
+    }
+
+    /// The environment of the hook's process: exactly these variables, nothing inherited.
+    #[must_use]
+    pub fn environment(&self, paths: &AgentPaths) -> BTreeMap<String, String> {
+        let state = &self.state;
+        let name = self.event.hook_name();
+        let action = self.event.is_action();
+        let charm_dir = paths.charm_dir.display().to_string();
+        let path = format!("{}:{}", paths.tools_dir.display(), paths.path);
+        let context = format!("{}-{name}-{}", state.unit, paths.nonce);
+        let dispatch = format!("{}/{name}", if action { "actions" } else { "hooks" });
+        let socket = paths.socket.display().to_string();
+        let api = state.api_addresses.join(" ");
+        let hook = if action { "" } else { &name };
+        let mut env: BTreeMap<String, String> = [
+            ("APT_LISTCHANGES_FRONTEND", "none"),
+            ("CHARM_DIR", &charm_dir),
+            ("CLOUD_API_VERSION", "1.32.0"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+            ("JUJU_AGENT_SOCKET_ADDRESS", &socket),
+            ("JUJU_AGENT_SOCKET_NETWORK", "unix"),
+            ("JUJU_API_ADDRESSES", &api),
+            ("JUJU_AVAILABILITY_ZONE", ""),
+            ("JUJU_CHARM_DIR", &charm_dir),
+            ("JUJU_CHARM_FTP_PROXY", ""),
+            ("JUJU_CHARM_HTTPS_PROXY", ""),
+            ("JUJU_CHARM_HTTP_PROXY", ""),
+            ("JUJU_CHARM_NO_PROXY", ""),
+            ("JUJU_CONTEXT_ID", &context),
+            ("JUJU_DISPATCH_PATH", &dispatch),
+            ("JUJU_HOOK_NAME", hook),
+            ("JUJU_MACHINE_ID", ""),
+            ("JUJU_MODEL_NAME", &state.model.name),
+            ("JUJU_MODEL_UUID", &state.model.uuid),
+            ("JUJU_PRINCIPAL_UNIT", ""),
+            ("JUJU_SLA", "unsupported"),
+            ("JUJU_UNIT_NAME", &state.unit),
+            ("JUJU_VERSION", &state.juju_version),
+            ("LANG", "C.UTF-8"),
+            ("PATH", &path),
+            ("TERM", "tmux-256color"),
+        ]
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect();
+        self.event_variables(&mut env);
+        env
+    }
+
+    fn event_variables(&self, env: &mut BTreeMap<String, String>) {
+        let mut set = |key: &str, value: &str| env.insert(key.to_owned(), value.to_owned());
+        if let Some(event) = self.event.as_relation() {
+            set("JUJU_RELATION", &event.endpoint);
+            set("JUJU_RELATION_ID", &format!("{}:{}", event.endpoint, event.id));
+            let from_unit = event.unit.as_deref().and_then(|unit| unit.split('/').next());
+            let from_state = self.state.relation_by_id(event.id).map(|relation| relation.remote_app.as_str());
+            set("JUJU_REMOTE_APP", from_state.or(from_unit).unwrap_or_default());
+            set("JUJU_REMOTE_UNIT", event.unit.as_deref().unwrap_or_default());
+            if let (Event::RelationDeparted(_), Some(departing)) = (&self.event, &event.departing) {
+                set("JUJU_DEPARTING_UNIT", departing);
+            }
+        }
+        if let Some(container) = self.event.as_container() {
+            set("JUJU_WORKLOAD_NAME", container);
+        }
+        if let Some(secret) = self.event.as_secret() {
+            set("JUJU_SECRET_ID", &secret.uri);
+            set("JUJU_SECRET_LABEL", &secret.label);
+            if let Some(revision) = secret.revision {
+                set("JUJU_SECRET_REVISION", &revision.to_string());
+            }
+        }
+        if let Some(id) = self.event.as_storage() {
+            let storage = self.state.storages.get(id);
+            set("JUJU_STORAGE_ID", id);
+            set("JUJU_STORAGE_KIND", storage.map_or("filesystem", |storage| &storage.kind));
+            set("JUJU_STORAGE_LOCATION", storage.map_or("", |storage| &storage.location));
+        }
+        match &self.event {
+            Event::PebbleCustomNotice(_, notice) => {
+                set("JUJU_NOTICE_ID", &notice.id);
+                set("JUJU_NOTICE_TYPE", &notice.kind);
+                set("JUJU_NOTICE_KEY", &notice.key);
+            }
+            Event::PebbleCheckFailed(_, check) | Event::PebbleCheckRecovered(_, check) => {
+                set("JUJU_PEBBLE_CHECK_NAME", check);
+            }
+            Event::Action { name, id, .. } => {
+                set("JUJU_ACTION_NAME", name);
+                set("JUJU_ACTION_UUID", id);
+                set("JUJU_ACTION_TAG", &format!("action-{id}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The relation's role on this side.
+    pub(crate) fn role(&self, relation: &Relation) -> Option<Role> {
+        if relation.peer { Some(Role::Peer) } else { self.meta.role(&relation.endpoint) }
+    }
+
+    /// Units that `relation-list` shows: not the one that leaves now, and none in `broken`.
+    pub(crate) fn members<'a>(&self, relation: &'a Relation) -> Vec<&'a str> {
+        let leaving = match &self.event {
+            Event::RelationBroken(event) if event.id == relation.id => return Vec::new(),
+            Event::RelationDeparted(event) if event.id == relation.id => event.unit.as_deref(),
+            _ => None,
+        };
+        relation.remote_units.keys().map(String::as_str).filter(|unit| Some(*unit) != leaving).collect()
+    }
+
+    /// Whether `relation-ids` leaves the relation out: broken now, or dying without units.
+    pub(crate) fn hides(&self, relation: &Relation) -> bool {
+        let broken = matches!(&self.event, Event::RelationBroken(event) if event.id == relation.id);
+        broken || (relation.dying && self.members(relation).is_empty())
+    }
+
+    pub(crate) fn next_secret_id(&mut self) -> String {
+        loop {
+            self.secret_numbers += 10;
+            let id = format!("d0neu{:015}", self.secret_numbers);
+            if self.state.secret(&id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    /// The session's clock plus a duration, in RFC 3339.
+    pub(crate) fn time_after(&self, duration: Duration) -> String {
+        let now = self.clock + duration.as_secs();
+        let (days, second) = (now / 86_400, now % 86_400);
+        // Days since 1970 to a date, counting years from March so that the leap day comes last.
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month + 2) / 5 + 1;
+        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+        let year = year_of_era + era * 400 + carry;
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+            second / 3600,
+            second / 60 % 60,
+            second % 60
+        )
+    }
+
+    /// Ends the hook. `exit_ok` says whether the charm's process ended with 0.
+    #[must_use]
+    pub fn finish(mut self, exit_ok: bool) -> Finished {
+        let action = self.event.is_action().then(|| std::mem::take(&mut self.action));
+        let (commit, error) = if exit_ok {
+            let commit = self.commit();
+            if let Some(error) = self.refusal() {
+                (commit, Some(error))
+            } else {
+                self.apply(&commit);
+                (commit, None)
+            }
+        } else {
+            (Commit::default(), None)
+        };
+        let Self { state, logs, calls, .. } = self;
+        Finished { state, commit, error, logs, action, calls }
+    }
+
+    /// What the pending writes amount to.
+    #[must_use]
+    pub fn commit(&self) -> Commit {
+        let pending = &self.pending;
+        let whole = |committed: &Databag, writes: &Databag| -> Databag {
+            let mut bag = committed.clone();
+            bag.extend(writes.clone());
+            bag
+        };
+        let changes = |writes: &Databag| -> BTreeMap<String, Option<String>> {
+            let change = |value: &String| Some(value.clone()).filter(|value| !value.is_empty());
+            writes.iter().map(|(key, value)| (key.clone(), change(value))).collect()
+        };
+        let relations = pending.relations.iter().filter_map(|(id, bags)| {
+            let relation = self.state.relation_by_id(*id)?;
+            let unit = (bags.unit_read || !bags.unit.is_empty())
+                .then(|| whole(&relation.local_unit_data, &bags.unit));
+            let app = (!bags.app.is_empty()).then(|| whole(&relation.local_app_data, &bags.app));
+            Some(RelationWrite {
+                endpoint: relation.endpoint.clone(),
+                id: *id,
+                unit,
+                app,
+                unit_changes: changes(&bags.unit),
+                app_changes: changes(&bags.app),
+            })
+        });
+        let mut add_storage = BTreeMap::new();
+        for (name, count) in &pending.add_storage {
+            *add_storage.entry(name.clone()).or_default() += count;
+        }
+        Commit {
+            relations: relations.filter(|write| write.unit.is_some() || write.app.is_some()).collect(),
+            open_ports: pending.open_ports.clone(),
+            close_ports: pending.close_ports.clone(),
+            unit_state: pending.unit_state.clone(),
+            secret_creates: pending.secret_creates.clone(),
+            secret_updates: pending.secret_updates.clone(),
+            secret_track_latest: pending.secret_track_latest.clone(),
+            secret_grants: pending.secret_grants.clone(),
+            secret_revokes: pending.secret_revokes.clone(),
+            secret_deletes: pending.secret_deletes.clone(),
+            add_storage,
+            update_network_info: self.event == Event::ConfigChanged,
+        }
+    }
+
+    /// Why the controller would not take the commit.
+    fn refusal(&self) -> Option<String> {
+        let pending = &self.pending;
+        let app_write = pending.relations.values().any(|bags| !bags.app.is_empty());
+        if app_write && !self.state.leader {
+            return Some(format!(
+                "{} is not leader of {}",
+                quoted(&self.state.unit),
+                quoted(self.state.app())
+            ));
+        }
+        if pending.open_ports.iter().any(|change| change.port == "icmp") {
+            return Some("protocol icmp on caas models not supported".to_owned());
+        }
+        if let Some(change) = pending
+            .open_ports
+            .iter()
+            .find(|change| !change.endpoint.is_empty() && !self.meta.has_binding(&change.endpoint))
+        {
+            return Some(format!("open port range: endpoint {} not found", quoted(&change.endpoint)));
+        }
+        if pending.reboot {
+            return Some(format!("unit {} not assigned", quoted(&self.state.unit)));
+        }
+        if let Some((name, _)) = pending.add_storage.iter().find(|(name, _)| !self.knows_storage(name)) {
+            return Some(format!("adding unit storage: charm storage {} not found", quoted(name)));
+        }
+        let label_taken = |create: &&SecretCreate| {
+            let label = create.with.label.as_deref().unwrap_or_default();
+            let taken = |secret: &Secret| secret.owner == create.owner && secret.label == label;
+            !label.is_empty() && self.state.secrets.iter().any(taken)
+        };
+        if let Some(create) = pending.secret_creates.values().find(label_taken) {
+            let label = create.with.label.as_deref().unwrap_or_default();
+            return Some(format!("creating secrets: secret with label {} already exists", quoted(label)));
+        }
+        if !self.state.leader
+            && pending.secret_creates.values().any(|create| create.owner == self.state.app_tag())
+        {
+            let (unit, app) = (quoted(&self.state.unit), quoted(self.state.app()));
+            return Some(format!("creating secrets: {unit} is not leader of {app}"));
+        }
+        let updates = pending.secret_updates.keys().map(|id| ("updating secrets", id, false));
+        let grants = pending.secret_grants.keys().map(|id| ("granting secrets access", id, false));
+        let revokes = pending.secret_revokes.keys().map(|id| ("revoking secrets access", id, false));
+        let deletes = pending.secret_deletes.keys().map(|id| ("removing secrets", id, true));
+        updates.chain(grants).chain(revokes).chain(deletes).find_map(|(doing, id, missing_is_fine)| {
+            Some(format!("{doing}: {}", self.may_not_manage(id, missing_is_fine)?))
+        })
+    }
+
+    fn knows_storage(&self, name: &str) -> bool {
+        let instance = |id: &String| id.split('/').next() == Some(name);
+        self.meta.storage.contains_key(name) || self.state.storages.keys().any(instance)
+    }
+
+    fn may_not_manage(&self, id: &str, missing_is_fine: bool) -> Option<String> {
+        if self.pending.secret_creates.contains_key(id) {
+            return None;
+        }
+        match self.state.secret(id) {
+            None if missing_is_fine => None,
+            None => Some(format!("secret {} not found", quoted(&format!("secret:{id}")))),
+            Some(secret) if secret.owner == self.state.unit_tag() => None,
+            Some(secret) if secret.owner != self.state.app_tag() => Some("permission denied".to_owned()),
+            Some(_) if self.state.leader => None,
+            Some(_) => {
+                Some(format!("{} is not leader of {}", quoted(&self.state.unit), quoted(self.state.app())))
+            }
+        }
+    }
+
+    fn apply(&mut self, commit: &Commit) {
+        let state = &mut self.state;
+        for write in &commit.relations {
+            let Some(relation) = state.relations.iter_mut().find(|relation| relation.id == write.id) else {
+                continue;
+            };
+            change_bag(&mut relation.local_unit_data, &write.unit_changes);
+            change_bag(&mut relation.local_app_data, &write.app_changes);
+        }
+        for change in &commit.open_ports {
+            if change.endpoint.is_empty() {
+                state.opened_ports.insert(change.port.clone());
+            } else {
+                state.endpoint_ports.entry(change.endpoint.clone()).or_default().insert(change.port.clone());
+            }
+        }
+        for change in &commit.close_ports {
+            if change.endpoint.is_empty() {
+                state.opened_ports.remove(&change.port);
+            } else if let Some(ports) = state.endpoint_ports.get_mut(&change.endpoint) {
+                ports.remove(&change.port);
+            }
+        }
+        state.endpoint_ports.retain(|_, ports| !ports.is_empty());
+        if let Some(unit_state) = &commit.unit_state {
+            state.unit_state.clone_from(unit_state);
+        }
+        for (name, count) in &commit.add_storage {
+            *state.requested_storages.entry(name.clone()).or_default() += count;
+        }
+        commit.apply_secrets(&mut state.secrets);
+    }
+}
+
+impl Commit {
+    /// Carries the secrets' part out on a set of secrets.
+    pub fn apply_secrets(&self, secrets: &mut Vec<Secret>) {
+        for (id, create) in &self.secret_creates {
+            let mut secret = Secret { id: id.clone(), owner: create.owner.clone(), ..Secret::default() };
+            create.with.apply(&mut secret);
+            secrets.push(secret);
+        }
+        for secret in secrets.iter_mut() {
+            if let Some(update) = self.secret_updates.get(&secret.id) {
+                update.apply(secret);
+            }
+            if self.secret_track_latest.contains(&secret.id) {
+                secret.tracked = Some(secret.latest());
+            }
+            if let Some(grants) = self.secret_grants.get(&secret.id) {
+                secret.access.extend(grants.iter().cloned());
+            }
+            if let Some(targets) = self.secret_revokes.get(&secret.id) {
+                secret.access.retain(|access| !targets.contains(&access.target));
+            }
+            match self.secret_deletes.get(&secret.id) {
+                Some(Some(revisions)) => secret.revisions.retain(|number, _| !revisions.contains(number)),
+                Some(None) => secret.revisions.clear(),
+                None => {}
+            }
+        }
+        secrets.retain(|secret| !secret.revisions.is_empty());
+    }
+}
+
+impl SecretUpdate {
+    fn apply(&self, secret: &mut Secret) {
+        if let Some(label) = &self.label {
+            secret.label.clone_from(label);
+        }
+        if let Some(description) = &self.description {
+            secret.description.clone_from(description);
+        }
+        if let Some(rotate) = &self.rotate {
+            secret.rotate.clone_from(rotate);
+        }
+        if self.expire.is_some() {
+            secret.expire.clone_from(&self.expire);
+        }
+        if let Some(content) = &self.content {
+            secret.revisions.insert(secret.latest() + 1, content.clone());
+        }
+    }
+}
+
+fn change_bag(bag: &mut Databag, changes: &BTreeMap<String, Option<String>>) {
+    for (key, value) in changes {
+        match value {
+            Some(value) => bag.insert(key.clone(), value.clone()),
+            None => bag.remove(key),
+        };
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}

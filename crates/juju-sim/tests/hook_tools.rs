@@ -1,0 +1,369 @@
+//! Plays back recordings of the real hook tools (Juju 3.6.26) against the session's own.
+//!
+//! `recorded/hook-tools.jsonl` has one call per line, in sessions that share a hook; `hook-tools-state.json` has the
+//! states they ran against. An answer matches when exit code, standard output and standard error are the same.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+    sync::Arc,
+};
+
+use juju_sim::{
+    CharmMeta, Event, Finished, Session, State,
+    charm::{ConfigOption, Endpoint, OptionType, Role},
+    event::{RelationEvent, SecretEvent},
+    state::{Access, Databag, GoalState, GoalStatus, Model, Network, Relation, Secret, Status, Storage},
+};
+use serde_json::Value;
+
+/// Calls that do not match, by session and number, and why.
+const DEVIATIONS: &[(&str, u64, &str)] = &[];
+
+const RECORDED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded");
+
+struct Call {
+    number: u64,
+    line: Value,
+}
+
+struct Recording {
+    name: String,
+    calls: Vec<Call>,
+    end: Value,
+}
+
+fn recordings() -> Vec<Recording> {
+    let text = fs::read_to_string(format!("{RECORDED}/hook-tools.jsonl")).unwrap();
+    let mut all: Vec<Recording> = Vec::new();
+    // Split on line feeds only: texts hold other line ends.
+    for line in text.split('\n').filter(|line| !line.is_empty()) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let name = line["session"].as_str().unwrap();
+        if all.last().is_none_or(|last| last.name != name) {
+            all.push(Recording { name: name.to_owned(), calls: Vec::new(), end: Value::Null });
+        }
+        let recording = all.last_mut().unwrap();
+        if line.get("end-of-hook").is_some() {
+            recording.end = line;
+        } else {
+            recording.calls.push(Call { number: line["seq"].as_u64().unwrap(), line });
+        }
+    }
+    all
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn bag(value: &Value) -> Databag {
+    value.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
+}
+
+fn status(value: &Value) -> Status {
+    Status {
+        status: text(&value["status"]),
+        message: text(&value["info"]),
+        data: value["data"].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+    }
+}
+
+/// The recorded state, in the library's terms.
+fn scene(call: &Value, base: &str) -> (CharmMeta, State) {
+    let file: Value =
+        serde_json::from_str(&fs::read_to_string(format!("{RECORDED}/hook-tools-state.json")).unwrap())
+            .unwrap();
+    let named = &file["states"][call["state"].as_str().unwrap()];
+    let mut raw = match named["same-as"].as_str() {
+        Some(other) => file["states"][other].clone(),
+        None => named.clone(),
+    };
+    for patch in [&named["replace"], &call["state-patch"]] {
+        for (key, value) in patch.as_object().into_iter().flatten() {
+            raw[key] = value.clone();
+        }
+    }
+    let unit = text(&raw["unit"]);
+    let app = unit.split('/').next().unwrap().to_owned();
+    let mut meta = CharmMeta { name: app.clone(), ..CharmMeta::default() };
+    for (name, value) in raw["config"].as_object().unwrap() {
+        let kind = match value {
+            Value::Bool(_) => OptionType::Boolean,
+            Value::Number(number) if number.is_f64() => OptionType::Float,
+            Value::Number(_) => OptionType::Int,
+            _ => OptionType::String,
+        };
+        meta.config.insert(name.clone(), ConfigOption { kind, default: None, description: String::new() });
+    }
+    let mut relations = Vec::new();
+    for raw in raw["relations"].as_array().unwrap() {
+        let endpoint = text(&raw["endpoint"]);
+        let role = match raw["role"].as_str().unwrap() {
+            "peer" => Role::Peer,
+            "provider" => Role::Provider,
+            _ => Role::Requirer,
+        };
+        let interface = text(&raw["interface"]);
+        let declared = Endpoint { role, interface: interface.clone(), limit: None, optional: false };
+        meta.endpoints.insert(endpoint.clone(), declared);
+        let remote_app = text(&raw["remote-app"]);
+        let id = u32::try_from(raw["id"].as_u64().unwrap()).unwrap();
+        let mut relation = Relation::new(&endpoint, id, &interface, &remote_app);
+        relation.peer = role == Role::Peer;
+        relation.remote_endpoint = text(&raw["remote-endpoint"]);
+        relation.remote_model_uuid = raw["remote-model-uuid"].as_str().map(str::to_owned);
+        relation.dying = raw["life"] == "dying";
+        let members: BTreeSet<_> = raw["members"].as_array().unwrap().iter().map(text).collect();
+        for (who, data) in raw["data"].as_object().unwrap() {
+            let data = bag(data);
+            let own_app = who.split('/').next() == Some(app.as_str());
+            if *who == app {
+                relation.local_app_data = data;
+            } else if *who == unit {
+                relation.local_unit_data = data;
+            } else if *who == remote_app {
+                relation.remote_app_data = data;
+            } else if members.contains(who) {
+                relation.remote_units.insert(who.clone(), data);
+            } else if own_app {
+                relation.sibling_units.insert(who.clone(), data);
+            } else {
+                relation.departed_units.insert(who.clone(), data);
+            }
+        }
+        relations.push(relation);
+    }
+    for endpoint in raw["endpoints"].as_array().unwrap() {
+        let declared =
+            Endpoint { role: Role::Requirer, interface: String::new(), limit: None, optional: false };
+        meta.endpoints.entry(text(endpoint)).or_insert(declared);
+    }
+    let secrets = raw["secrets"].as_array().unwrap().iter().map(|raw| {
+        let owner = text(&raw["owner"]);
+        let consumer = &raw["consumers"][format!("unit-{}", unit.replace('/', "-"))];
+        let access = raw["access"].as_array().unwrap().iter().map(|access| Access {
+            target: text(&access["target"]),
+            scope: text(&access["scope"]),
+            role: text(&access["role"]),
+        });
+        Secret {
+            id: text(&raw["id"]),
+            owner,
+            label: text(&raw["label"]),
+            description: text(&raw["description"]),
+            rotate: text(&raw["rotate"]),
+            expire: None,
+            revisions: (1..).zip(raw["revisions"].as_array().unwrap().iter().map(bag)).collect(),
+            access: access.collect(),
+            tracked: consumer["current-revision"].as_u64().map(|n| u32::try_from(n).unwrap()),
+            consumer_label: consumer["label"].as_str().filter(|label| !label.is_empty()).map(str::to_owned),
+        }
+    });
+    let goal = |value: &Value| GoalStatus {
+        status: text(&value["status"]),
+        since: text(&value["since"]).replace('T', " "),
+    };
+    let goals = |value: &Value| {
+        value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), goal(value)))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let list = |value: &Value| value.as_array().unwrap().iter().map(text).collect::<Vec<_>>();
+    let mut statuses = raw["unit-statuses"].as_object().unwrap().clone();
+    let own_status = statuses.remove(&unit).unwrap();
+    let state = State {
+        model: Model { name: text(&raw["model"]["name"]), uuid: text(&raw["model"]["uuid"]) },
+        leader: raw["leader"].as_bool().unwrap(),
+        trusted: raw["trust"].as_bool().unwrap(),
+        config: raw["config"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        relations,
+        secrets: secrets.collect(),
+        opened_ports: list(&raw["opened-ports"][""]).into_iter().collect(),
+        unit_status: status(&own_status),
+        app_status: status(&raw["application-status"]),
+        peer_statuses: statuses.iter().map(|(unit, value)| (unit.clone(), status(value))).collect(),
+        unit_state: bag(&raw["charm-state"]),
+        leader_settings: bag(&raw["leader-settings"]),
+        resources: raw["resources"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|name| (name.clone(), format!("{base}/resources/{name}.txt")))
+            .collect(),
+        storages: raw["storage"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|s| (text(&s["id"]), Storage { kind: text(&s["kind"]), location: text(&s["location"]) }))
+            .collect(),
+        network: Network {
+            bind: list(&raw["addresses"]["local"]),
+            ingress: list(&raw["addresses"]["ingress"]),
+            egress: list(&raw["addresses"]["egress"]),
+        },
+        public_address: raw["public-address"].as_str().map(str::to_owned),
+        goal: Some(GoalState {
+            units: goals(&raw["goal-units"]),
+            relations: raw["goal-relations"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(endpoint, value)| (endpoint.clone(), goals(value)))
+                .collect(),
+        }),
+        api_addresses: list(&raw["api-addresses"]),
+        unit,
+        ..State::default()
+    };
+    (meta, state)
+}
+
+fn event(call: &Value, state: &State) -> Event {
+    if let Some(action) = call.get("action") {
+        return Event::Action {
+            name: text(&action["name"]),
+            id: text(&action["id"]),
+            params: action["params"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        };
+    }
+    let hook = &call["hook"];
+    let optional = |key: &str| hook[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let relation = || {
+        let id = u32::try_from(hook["RelationId"].as_u64().unwrap()).unwrap();
+        let endpoint = state.relation_by_id(id).unwrap().endpoint.clone();
+        RelationEvent { endpoint, id, unit: optional("RemoteUnit"), departing: optional("DepartingUnit") }
+    };
+    let secret = || SecretEvent {
+        uri: text(&hook["SecretURI"]),
+        label: text(&hook["SecretLabel"]),
+        revision: hook["SecretRevision"].as_u64().map(|n| u32::try_from(n).unwrap()),
+    };
+    let container = || text(&hook["WorkloadName"]);
+    match hook["Kind"].as_str().unwrap() {
+        "config-changed" => Event::ConfigChanged,
+        "update-status" => Event::UpdateStatus,
+        "relation-created" => Event::RelationCreated(relation()),
+        "relation-changed" => Event::RelationChanged(relation()),
+        "relation-departed" => Event::RelationDeparted(relation()),
+        "relation-broken" => Event::RelationBroken(relation()),
+        "secret-changed" => Event::SecretChanged(secret()),
+        "secret-remove" => Event::SecretRemove(secret()),
+        "storage-attached" => Event::StorageAttached(text(&hook["StorageId"])),
+        "pebble-ready" => Event::PebbleReady(container()),
+        "pebble-check-failed" => Event::PebbleCheckFailed(container(), text(&hook["CheckName"])),
+        other => panic!("recorded hook of unknown kind {other}"),
+    }
+}
+
+fn stdin(call: &Value) -> Vec<u8> {
+    match &call["stdin"] {
+        Value::String(text) => text.clone().into_bytes(),
+        Value::Object(long) => {
+            let times = usize::try_from(long["times"].as_u64().unwrap()).unwrap();
+            format!(
+                "{}{}{}",
+                text(&long["prefix"]),
+                text(&long["repeat"]).repeat(times),
+                text(&long["suffix"])
+            )
+            .into_bytes()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// One session, played back: what did not match, and how the hook ended.
+fn play(recording: &Recording, base: &Path) -> (Vec<(u64, String, String)>, Finished) {
+    let base = base.display().to_string();
+    let charm_dir = format!("{base}/charm");
+    let first = &recording.calls[0].line;
+    let (meta, state) = scene(first, &base);
+    let event = event(first, &state);
+    let mut session = Session::new(Arc::new(meta), state, event);
+    let mut wrong = Vec::new();
+    for Call { number, line } in &recording.calls {
+        // Unfulfilled environments are the client program's business, not the session's.
+        if line.get("env").is_some() || line.get("env-unset").is_some() {
+            continue;
+        }
+        let argv: Vec<String> = line["argv"].as_array().unwrap().iter().map(text).collect();
+        let output = session.call(&argv, Some(&stdin(line)), Path::new(&charm_dir));
+        let here = |bytes: Vec<u8>| {
+            String::from_utf8(bytes).unwrap().replace(&charm_dir, "$CHARM_DIR").replace(&base, "$BASE")
+        };
+        let (stdout, stderr) = (here(output.stdout), here(output.stderr));
+        // Go prints the ids of secrets in no order.
+        let sorted = |stdout: &str| {
+            let mut words: Vec<_> =
+                stdout.split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_owned).collect();
+            words.sort();
+            words
+        };
+        let same_stdout = stdout == text(&line["stdout"])
+            || (argv[0] == "secret-ids" && sorted(&stdout) == sorted(&text(&line["stdout"])));
+        let same = same_stdout && stderr == text(&line["stderr"]) && line["exit"] == output.code;
+        if !same {
+            let mut report = String::new();
+            let _ = write!(
+                report,
+                "{argv:?}\n  recorded {} {:?} {:?}\n  here     {} {stdout:?} {stderr:?}",
+                line["exit"],
+                text(&line["stdout"]),
+                text(&line["stderr"]),
+                output.code
+            );
+            wrong.push((*number, argv[0].clone(), report));
+        }
+    }
+    let finished = session.finish(recording.end["end-of-hook"] == "success");
+    (wrong, finished)
+}
+
+/// The agent's directories, with the files that recorded calls read.
+fn agent_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("charm")).unwrap();
+    fs::write(dir.path().join("charm/settings.yaml"), "from-file: yes-it-is\n").unwrap();
+    dir
+}
+
+#[test]
+fn every_recorded_call_is_answered_as_juju_did() {
+    let dir = agent_dir();
+    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut unexpected = String::new();
+    let mut stale: Vec<_> = DEVIATIONS.iter().map(|(session, number, _)| (*session, *number)).collect();
+    for recording in recordings() {
+        let (wrong, _) = play(&recording, dir.path());
+        for call in &recording.calls {
+            let tool = text(&call.line["argv"][0]);
+            counts.entry(tool).or_default().1 += 1;
+        }
+        for (number, tool, report) in wrong {
+            counts.entry(tool).or_default().0 += 1;
+            let known =
+                stale.iter().position(|(session, known)| *session == recording.name && *known == number);
+            match known {
+                Some(at) => drop(stale.swap_remove(at)),
+                None => {
+                    let _ = writeln!(unexpected, "{} {number}: {report}", recording.name);
+                }
+            }
+        }
+    }
+    let (wrong, all) = counts.values().fold((0, 0), |(wrong, all), (w, a)| (wrong + w, all + a));
+    println!("{} of {all} recorded calls match", all - wrong);
+    assert!(unexpected.is_empty(), "{unexpected}");
+    assert!(stale.is_empty(), "these match now, so take them off the list: {stale:?}");
+}
