@@ -12,8 +12,10 @@ use sha2::{Digest, Sha256};
 
 /// The root of the repository.
 pub(crate) fn repository() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    // What cargo says now counts more than what it said when this was compiled: clones may share a target folder.
+    let here = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let here = PathBuf::from(here);
+    here.parent().unwrap_or(&here).to_path_buf()
 }
 
 /// The folder for everything that is made once per machine: `$XDG_CACHE_HOME/juju-sim`, else `~/.cache/juju-sim`.
