@@ -5,7 +5,9 @@
 use juju_ops::Status;
 use juju_pebble::ServiceStatus;
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Settings, Unmet};
+use crate::names::{Container, Endpoint};
+use crate::tempo::Role;
 
 /// What `apply` has achieved in this hook. Facts only: what they mean for people is decided here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,8 +48,260 @@ pub struct Statuses {
     pub app: Option<Status>,
 }
 
-/// Decides both statuses.
-pub fn statuses(deployment: &Deployment, _applied: &Applied) -> Statuses {
-    let status = Status::Active(String::new());
-    Statuses { unit: status.clone(), app: deployment.identity.leader.then_some(status) }
+/// How many notes a message has at most; the log has all of them.
+const NOTES: usize = 4;
+
+/// Whom a fact concerns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// This unit.
+    Unit,
+    /// The application, and so each of its units.
+    Everybody,
+}
+
+/// Decides both statuses: of the facts that hold, the most severe wins, and among equals the first. What is merely
+/// worth knowing is added to the message.
+pub fn statuses(d: &Deployment, applied: &Applied) -> Statuses {
+    let facts = facts(d, applied);
+    let unit = with_notes(worst(facts.iter().map(|(_, status)| status)), &notes(d, applied));
+    let common = facts.iter().filter(|(whom, _)| *whom == Whom::Everybody).map(|(_, status)| status);
+    Statuses { unit, app: d.identity.leader.then(|| worst(common)) }
+}
+
+/// The table of priorities: every fact that holds, the most important first.
+fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
+    let mut facts = Vec::new();
+    let unmet = d.unmet();
+    let mut blocked = |text: String| facts.push((Whom::Everybody, Status::Blocked(text)));
+    for unmet in &unmet {
+        match unmet {
+            Unmet::Config(reason) => blocked(format!("[config] {reason}")),
+            Unmet::NoWorkers => blocked("[consistency] no worker application related".into()),
+            // Some roles would stay missing even after everybody has come up.
+            Unmet::MissingRoles { roles, coming } if roles != coming => {
+                blocked(format!("[consistency] roles missing: {}", list(roles.difference(coming))));
+            }
+            Unmet::MissingRoles { .. } => {}
+            Unmet::NoS3 => blocked("[s3] relate an S3 provider".into()),
+            Unmet::S3(None) => blocked("[s3] credentials incomplete".into()),
+            Unmet::S3(Some(finding)) => blocked(format!("[s3] credentials incomplete: {finding}")),
+            Unmet::NoNameserver => blocked("[nginx] the pod has no name server in /etc/resolv.conf".into()),
+        }
+    }
+    if let Ok(Settings { retention_hours: Err(reason), .. }) = &d.settings {
+        blocked(format!("[config] {reason}"));
+    }
+    if let WorkloadOutcome::ConfigRejected(reason) = &applied.nginx {
+        let text = format!("[nginx] new configuration refused, the one before stays in use: {reason}");
+        facts.push((Whom::Unit, Status::Blocked(text)));
+    }
+    for unmet in unmet {
+        if let Unmet::MissingRoles { roles, coming } = unmet
+            && roles == coming
+        {
+            let text = format!("[consistency] waiting for workers to come up: {}", list(&roles));
+            facts.push((Whom::Everybody, Status::Waiting(text)));
+        }
+    }
+    if let Some(text) = trouble(Container::Nginx, &applied.nginx) {
+        facts.push((Whom::Unit, Status::Waiting(text)));
+    }
+    for text in &applied.trouble {
+        facts.push((Whom::Unit, Status::Waiting(format!("will try again: {text}"))));
+    }
+    let generates = d.workers.iter().any(|app| app.plays(Role::MetricsGenerator));
+    if generates && d.telemetry.remote_write.is_empty() {
+        let text = format!("metrics-generator disabled: relate {}", Endpoint::SendRemoteWrite);
+        facts.push((Whom::Unit, Status::Active(text)));
+    }
+    facts.push((Whom::Everybody, Status::Active(String::new())));
+    facts
+}
+
+/// What keeps nobody from working.
+fn notes(d: &Deployment, applied: &Applied) -> Vec<String> {
+    let exporter = match &applied.exporter {
+        WorkloadOutcome::ConfigRejected(reason) => {
+            Some(format!("[{}] configuration refused: {reason}", Container::NginxPrometheusExporter))
+        }
+        other => trouble(Container::NginxPrometheusExporter, other),
+    };
+    exporter.into_iter().chain(d.findings.iter().map(ToString::to_string)).collect()
+}
+
+fn trouble(container: Container, outcome: &WorkloadOutcome) -> Option<String> {
+    match outcome {
+        WorkloadOutcome::Untouched | WorkloadOutcome::Running | WorkloadOutcome::ConfigRejected(_) => None,
+        WorkloadOutcome::Unreachable => Some(format!("[{container}] waiting for the container")),
+        WorkloadOutcome::NotRunning(state) => {
+            let state = match state {
+                ServiceStatus::Active => "starting",
+                ServiceStatus::Inactive => "stopped",
+                ServiceStatus::Backoff => "restarting after it exited",
+                ServiceStatus::Error => "exited",
+            };
+            Some(format!("[{container}] the service is not running: {state}"))
+        }
+        WorkloadOutcome::Failed(reason) => Some(format!("[{container}] will try again: {reason}")),
+    }
+}
+
+/// The most severe, and of equally severe ones the first.
+fn worst<'a>(statuses: impl Iterator<Item = &'a Status>) -> Status {
+    let worse = |worst: Option<&'a Status>, next: &'a Status| match worst {
+        Some(worst) if worst.severity() >= next.severity() => Some(worst),
+        _ => Some(next),
+    };
+    statuses.fold(None, worse).cloned().unwrap_or(Status::Active(String::new()))
+}
+
+fn with_notes(status: Status, notes: &[String]) -> Status {
+    let mut parts: Vec<String> =
+        Some(status.message().to_owned()).filter(|text| !text.is_empty()).into_iter().collect();
+    parts.extend(notes.iter().take(NOTES).cloned());
+    if notes.len() > NOTES {
+        parts.push(format!("and {} more", notes.len() - NOTES));
+    }
+    let text = parts.join("; ");
+    match status {
+        Status::Blocked(_) => Status::Blocked(text),
+        Status::Maintenance(_) => Status::Maintenance(text),
+        Status::Waiting(_) => Status::Waiting(text),
+        Status::Active(_) => Status::Active(text),
+    }
+}
+
+fn list<'a>(roles: impl IntoIterator<Item = &'a Role>) -> String {
+    roles.into_iter().map(|role| role.name()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{Cluster, complete};
+
+    fn check(cluster: Cluster, applied: &Applied, unit: (&str, &str), app: (&str, &str)) {
+        let statuses = statuses(&cluster.deployment(), applied);
+        let text = |status: &Status| (status.kind().to_owned(), status.message().to_owned());
+        let expect = |(kind, message): (&str, &str)| (kind.to_owned(), message.to_owned());
+        assert_eq!(text(&statuses.unit), expect(unit));
+        assert_eq!(statuses.app.as_ref().map(text), Some(expect(app)));
+    }
+
+    fn same(cluster: Cluster, status: (&str, &str)) {
+        check(cluster, &Applied::default(), status, status);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_most_important_first() {
+        same(Cluster::default(), ("blocked", "[consistency] no worker application related"));
+        same(complete().without_s3(), ("blocked", "[s3] relate an S3 provider"));
+        same(complete().s3_data(&[]), ("blocked", "[s3] credentials incomplete"));
+        same(
+            complete().s3_data(&[("access-key", "a"), ("bucket", "b"), ("endpoint", "c")]),
+            ("blocked", "[s3] credentials incomplete: s3:1 secret-key: missing"),
+        );
+        let some = || Cluster::default().with_s3();
+        same(
+            some().worker("w", "querier", 1),
+            ("blocked", "[consistency] roles missing: compactor, distributor, ingester, query-frontend"),
+        );
+        // An application that was scaled down to nothing does not count.
+        same(
+            some().worker("w", "all", 0),
+            (
+                "blocked",
+                "[consistency] roles missing: compactor, distributor, ingester, querier, query-frontend",
+            ),
+        );
+        same(complete().without_s3().worker("w", "all", 0), ("blocked", "[s3] relate an S3 provider"));
+        same(some(), ("blocked", "[consistency] no worker application related"));
+    }
+
+    #[test]
+    fn workers_that_come_up_are_waited_for() {
+        let cluster = Cluster::default().with_s3().worker("w", "all", 0).silent_unit("w");
+        same(
+            cluster,
+            (
+                "waiting",
+                "[consistency] waiting for workers to come up: compactor, distributor, ingester, querier, query-frontend",
+            ),
+        );
+        // But not if some role would still be missing then.
+        let cluster = Cluster::default().with_s3().worker("w", "querier", 0).silent_unit("w");
+        same(
+            cluster,
+            ("blocked", "[consistency] roles missing: compactor, distributor, ingester, query-frontend"),
+        );
+    }
+
+    #[test]
+    fn a_complete_cluster_is_active_and_says_what_is_off() {
+        let disabled = "metrics-generator disabled: relate send-remote-write";
+        check(complete(), &Applied::default(), ("active", disabled), ("active", ""));
+        let writes = complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        same(writes, ("active", ""));
+    }
+
+    #[test]
+    fn options_that_cannot_be_used_block() {
+        let mut cluster = complete();
+        cluster.config = Err("option always_enable_zipkin: expected a boolean".into());
+        same(cluster, ("blocked", "[config] option always_enable_zipkin: expected a boolean"));
+        let mut cluster = complete();
+        cluster.config.as_mut().unwrap().retention_period = 0;
+        same(cluster, ("blocked", "[config] retention-period: 0 is not from 1 to 87840 hours"));
+    }
+
+    #[test]
+    fn what_happened_to_the_containers_concerns_the_unit() {
+        let ready = || complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        let with = |nginx, exporter, unit| {
+            check(ready(), &Applied { nginx, exporter, trouble: Vec::new() }, unit, ("active", ""));
+        };
+        use WorkloadOutcome::{ConfigRejected, Failed, NotRunning, Running, Unreachable, Untouched};
+        with(Running, Running, ("active", ""));
+        with(Untouched, Untouched, ("active", ""));
+        with(Unreachable, Running, ("waiting", "[nginx] waiting for the container"));
+        with(
+            NotRunning(ServiceStatus::Backoff),
+            Running,
+            ("waiting", "[nginx] the service is not running: restarting after it exited"),
+        );
+        with(
+            ConfigRejected("line 3".into()),
+            Running,
+            ("blocked", "[nginx] new configuration refused, the one before stays in use: line 3"),
+        );
+        with(Failed("disk full".into()), Running, ("waiting", "[nginx] will try again: disk full"));
+        with(Running, Unreachable, ("active", "[nginx-prometheus-exporter] waiting for the container"));
+        let applied = Applied { trouble: vec!["relation-set failed".into()], ..Applied::default() };
+        check(ready(), &applied, ("waiting", "will try again: relation-set failed"), ("active", ""));
+    }
+
+    #[test]
+    fn bad_data_of_others_are_named_and_stop_nobody() {
+        let cluster = complete()
+            .remote_write(&["http://prom-0.x:9090/api/v1/write"])
+            .requirer(r#"["otlp_grpc", "jaeger_http_thrift"]"#)
+            .requirer("rubbish");
+        let unit = "tracing:100 receivers: unknown protocol jaeger_http_thrift (jaeger_thrift_http is probably meant); \
+                    tracing:101 receivers: not valid JSON";
+        check(cluster, &Applied::default(), ("active", unit), ("active", ""));
+        let many = (0..6).fold(complete(), |cluster, _| cluster.requirer("rubbish"));
+        let message = statuses(&many.deployment(), &Applied::default()).unit.message().to_owned();
+        assert!(
+            message.starts_with("metrics-generator disabled") && message.ends_with("; and 2 more"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_follower_leaves_the_application_alone() {
+        let mut cluster = complete();
+        cluster.leader = false;
+        assert_eq!(statuses(&cluster.deployment(), &Applied::default()).app, None);
+    }
 }

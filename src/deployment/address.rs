@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 /// anything else.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
-    /// A name for the resolver, without a dot at its end.
+    /// A name for the resolver, in lower case, without a dot at its end.
     Name(String),
     /// An address.
     Ip(IpAddr),
@@ -55,7 +55,7 @@ impl Host {
         if name.len() > 253 || numeric_end || !name.split('.').all(label) {
             return Err(AddressError::Host);
         }
-        Ok(Self::Name(name.to_owned()))
+        Ok(Self::Name(name.to_ascii_lowercase()))
     }
 
     /// The name without its first label, if it has several; an IP address stays what it is.

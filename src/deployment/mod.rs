@@ -15,10 +15,15 @@ use serde::Serialize;
 
 use crate::names::Endpoint;
 use crate::secret::Secret;
-use crate::snapshot::{Identity, Snapshot};
-use crate::tempo::{Generation, Protocol, Role, TEMPO_2};
+use crate::snapshot::{Identity, RelationSnapshot, Snapshot};
+use crate::tempo::{Generation, Protocol, Role, TEMPO_2, TransportProtocol};
 
 pub mod address;
+mod cluster;
+mod s3;
+mod settings;
+mod telemetry;
+mod tracing;
 
 use address::{Host, Scheme, Url};
 
@@ -117,10 +122,10 @@ pub enum S3 {
     Unrelated,
     /// A relation, and nothing in it yet.
     Pending,
-    /// A relation with something that cannot be used, and why.
-    Invalid(String),
+    /// A relation with something that cannot be used.
+    Invalid(Finding),
     /// A bucket.
-    Ready(S3Bucket),
+    Ready(Box<S3Bucket>),
 }
 
 /// A bucket and the way into it.
@@ -147,8 +152,8 @@ pub struct S3Bucket {
 pub struct Telemetry {
     /// The Loki units that take logs, and where.
     pub loki: BTreeMap<UnitName, Url>,
-    /// Where metrics are written to, sorted and without doubles.
-    pub remote_write: BTreeSet<Url>,
+    /// Where metrics are written to, by the text of the URL.
+    pub remote_write: BTreeMap<String, Url>,
     /// Receivers for the traces of charms, if another cluster takes them.
     pub charm_tracing: Option<BTreeMap<Protocol, Url>>,
     /// Receivers for the traces of workloads, if another cluster takes them.
@@ -225,32 +230,49 @@ pub enum Unmet {
     },
     /// No S3 provider is related.
     NoS3,
-    /// The S3 provider has not given (usable) credentials; the reason if there is something wrong with them.
-    S3(Option<String>),
+    /// The S3 provider has not given credentials; or some that cannot be used, and why.
+    S3(Option<Finding>),
+    /// Workers have host names, and the pod knows no name server that nginx could ask for their addresses.
+    NoNameserver,
 }
 
 impl Deployment {
     /// Judges everything that was seen.
     pub fn validate(snapshot: &Snapshot) -> Self {
-        let unit_host = Host::parse(&snapshot.host.fqdn).unwrap_or(Host::Name("localhost".into()));
+        let mut findings = Findings::default();
+        let identity = snapshot.identity.clone();
+        let unit_host = Host::parse(&snapshot.host.fqdn).unwrap_or_else(|error| {
+            findings.pod("host name", error.to_string());
+            Host::Name("localhost".into())
+        });
+        let app_host = app_host(&unit_host, &identity);
+        let related = |endpoint| sorted(snapshot.relations(endpoint));
+        let ids = |endpoint| related(endpoint).iter().map(|relation| relation.id).collect::<Vec<_>>();
         Self {
-            identity: snapshot.identity.clone(),
             tempo: TEMPO_2,
-            app_host: unit_host.clone(),
             exposure: Exposure {
-                internal: Base { scheme: Scheme::Http, host: unit_host.clone() },
+                internal: Base { scheme: Scheme::Http, host: app_host.clone() },
                 external: None,
             },
+            app_host,
             unit_host,
             nameserver: snapshot.host.nameserver,
             ipv6: snapshot.host.ipv6,
-            settings: Err("not read yet".into()),
-            workers: Vec::new(),
-            s3: S3::Unrelated,
-            requests: BTreeMap::new(),
-            telemetry: Telemetry::default(),
-            links: Links::default(),
-            findings: Vec::new(),
+            settings: snapshot.config.as_ref().map(Settings::of).map_err(Clone::clone),
+            workers: cluster::workers(&TEMPO_2, &related(Endpoint::TempoCluster), &mut findings),
+            s3: s3::bucket(&related(Endpoint::S3)),
+            requests: tracing::requests(&related(Endpoint::Tracing), &mut findings),
+            telemetry: telemetry::telemetry(snapshot, &mut findings),
+            links: Links {
+                s3: ids(Endpoint::S3),
+                peers: ids(Endpoint::Peers),
+                self_tracing: [Endpoint::SelfCharmTracing, Endpoint::SelfWorkloadTracing]
+                    .into_iter()
+                    .flat_map(|endpoint| ids(endpoint).into_iter().map(move |id| (endpoint, id)))
+                    .collect(),
+            },
+            findings: findings.sorted(),
+            identity,
         }
     }
 
@@ -258,6 +280,140 @@ impl Deployment {
     ///
     /// While anything is missing, what workers and requirers have is left as it is.
     pub fn unmet(&self) -> Vec<Unmet> {
-        Vec::new()
+        let mut unmet = Vec::new();
+        if let Err(reason) = &self.settings {
+            unmet.push(Unmet::Config(reason.clone()));
+        }
+        if self.workers.is_empty() {
+            unmet.push(Unmet::NoWorkers);
+        } else {
+            let missing: BTreeSet<Role> =
+                self.tempo.required.iter().copied().filter(|role| self.hosts(*role).is_empty()).collect();
+            if !missing.is_empty() {
+                let coming = missing.iter().copied().filter(|role| self.is_coming(*role)).collect();
+                unmet.push(Unmet::MissingRoles { roles: missing, coming });
+            }
+        }
+        match &self.s3 {
+            S3::Ready(_) => {}
+            S3::Unrelated => unmet.push(Unmet::NoS3),
+            S3::Pending => unmet.push(Unmet::S3(None)),
+            S3::Invalid(finding) => unmet.push(Unmet::S3(Some(finding.clone()))),
+        }
+        let needs_names = self.worker_hosts().iter().any(Host::is_name)
+            || self.telemetry.urls().any(|url| url.host.is_name());
+        if self.nameserver.is_none() && needs_names {
+            unmet.push(Unmet::NoNameserver);
+        }
+        unmet
     }
+
+    /// The protocols that are on: those that somebody asked for, those that the options turn on, and always OTLP over
+    /// HTTP, in which the charms of the cluster send their own traces.
+    pub fn active_protocols(&self) -> BTreeSet<Protocol> {
+        let requested = self.requests.values().flatten();
+        let enabled = self.settings.iter().flat_map(|settings| &settings.always_enabled);
+        requested.chain(enabled).chain(&[Protocol::OtlpHttp]).copied().collect()
+    }
+
+    /// Where the workers with a role are.
+    pub fn hosts(&self, role: Role) -> BTreeSet<Host> {
+        let playing = self.workers.iter().filter(|app| app.plays(role));
+        playing.flat_map(|app| app.units.iter().map(|unit| unit.host.clone())).collect()
+    }
+
+    /// Where the workers with any role are.
+    pub fn worker_hosts(&self) -> BTreeSet<Host> {
+        self.tempo.roles.iter().flat_map(|role| self.hosts(*role)).collect()
+    }
+
+    /// Whether units exist that will play this role as soon as they have said where they are.
+    fn is_coming(&self, role: Role) -> bool {
+        self.workers.iter().any(|app| app.plays(role) && !app.silent.is_empty())
+    }
+}
+
+impl WorkerApp {
+    /// Whether its units play this role.
+    pub fn plays(&self, role: Role) -> bool {
+        self.roles.as_ref().is_some_and(|roles| roles.contains(&role))
+    }
+}
+
+impl Exposure {
+    /// Where everything published says that the cluster is: the ingress if there is one.
+    pub fn published(&self) -> &Base {
+        self.external.as_ref().unwrap_or(&self.internal)
+    }
+}
+
+impl Base {
+    /// The URL of a port: with the scheme for HTTP, without one for gRPC.
+    pub fn url(&self, transport: TransportProtocol, port: u16) -> String {
+        match transport {
+            TransportProtocol::Http => format!("{}://{}:{port}", self.scheme, self.host),
+            TransportProtocol::Grpc => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+impl Telemetry {
+    /// The URLs of all the services.
+    fn urls(&self) -> impl Iterator<Item = &Url> {
+        let tracing =
+            [&self.charm_tracing, &self.workload_tracing].into_iter().flatten().flat_map(BTreeMap::values);
+        self.loki.values().chain(self.remote_write.values()).chain(tracing)
+    }
+}
+
+/// The name of the service in front of all units: the unit's own name with the application and the model in place of
+/// what is before the label `svc`. A name without that label stands for itself.
+fn app_host(unit_host: &Host, identity: &Identity) -> Host {
+    let Host::Name(name) = unit_host else { return unit_host.clone() };
+    let labels: Vec<&str> = name.split('.').collect();
+    let Some(svc) = labels.iter().position(|label| *label == "svc") else { return unit_host.clone() };
+    let name = format!("{}.{}.{}", identity.app(), identity.model, labels[svc..].join("."));
+    Host::parse(&name).unwrap_or_else(|_| unit_host.clone())
+}
+
+/// By number, each once, whatever order they were seen in.
+fn sorted(relations: &[RelationSnapshot]) -> Vec<&RelationSnapshot> {
+    let by_id: BTreeMap<u32, &RelationSnapshot> =
+        relations.iter().rev().map(|relation| (relation.id, relation)).collect();
+    by_id.into_values().collect()
+}
+
+/// Collects findings while the parts of a snapshot are judged.
+#[derive(Default)]
+struct Findings(BTreeSet<Finding>);
+
+impl Findings {
+    /// Something about this pod.
+    fn pod(&mut self, key: &str, reason: String) {
+        self.0.insert(Finding { place: Place::Pod, key: key.into(), reason });
+    }
+
+    /// Something about the data of another application.
+    fn app(&mut self, endpoint: Endpoint, id: u32, key: &str, reason: impl ToString) {
+        let place = Place::Relation { endpoint, id, unit: None };
+        self.0.insert(Finding { place, key: key.into(), reason: reason.to_string() });
+    }
+
+    /// Something about the data of another unit.
+    fn unit(&mut self, endpoint: Endpoint, id: u32, unit: &UnitName, key: &str, reason: impl ToString) {
+        let place = Place::Relation { endpoint, id, unit: Some(unit.clone()) };
+        self.0.insert(Finding { place, key: key.into(), reason: reason.to_string() });
+    }
+
+    fn sorted(self) -> Vec<Finding> {
+        self.0.into_iter().collect()
+    }
+}
+
+/// Takes `key: reason` apart, the form in which unreadable databags are reported.
+fn key_and_reason(text: &str) -> (&str, &str) {
+    let is_key = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_, ".contains(&b))
+    };
+    text.split_once(": ").filter(|(key, _)| is_key(key)).unwrap_or(("", text))
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use juju_ops::{Port, Scope};
 use juju_pebble::Layer;
+use juju_relations::Wire;
 use serde::{Serialize, Serializer};
 
 use crate::deployment::{Deployment, Unmet};
@@ -17,8 +18,15 @@ use crate::names::{Container, Endpoint};
 use crate::secret::Secret;
 use crate::tempo::Protocol;
 
+mod cluster;
 pub mod exporter;
 pub mod nginx;
+mod peers;
+mod ports;
+mod receivers;
+mod requests;
+mod tempo_config;
+mod yaml;
 
 /// Everything that this unit wants to be so.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -55,6 +63,14 @@ pub struct DatabagWrite {
     pub scope: Scope,
     /// The keys; `None` deletes one.
     pub data: BTreeMap<String, Option<Text>>,
+}
+
+impl DatabagWrite {
+    /// Every key that the writer of this data owns: set, or deleted if there is nothing to say.
+    fn new(endpoint: Endpoint, relation: u32, scope: Scope, data: &impl Wire) -> Self {
+        let plain = |(key, value): (String, Option<String>)| (key, value.map(Text::Plain));
+        Self { endpoint, relation, scope, data: data.changes().into_iter().map(plain).collect() }
+    }
 }
 
 /// A text that is either plain or secret.
@@ -118,17 +134,21 @@ impl Plan {
 }
 
 /// Decides everything.
-pub fn plan(deployment: &Deployment) -> Plan {
+pub fn plan(d: &Deployment) -> Plan {
+    let unmet = d.unmet();
+    let ready = unmet.is_empty();
+    let leads = ready && d.identity.leader;
+    let receivers = receivers::receivers(d);
     Plan {
-        unmet: deployment.unmet(),
-        nginx: None,
-        exporter: None,
-        cluster: None,
-        receivers: None,
-        tracing: None,
-        requests: Vec::new(),
-        peers: Vec::new(),
-        ports: None,
+        nginx: ready.then(|| nginx::workload(d)),
+        exporter: ready.then(exporter::workload),
+        cluster: leads.then(|| cluster::writes(d, &receivers)).flatten(),
+        tracing: leads.then(|| receivers::writes(d, &receivers)),
+        ports: ready.then(|| ports::ports(d)),
+        receivers: ready.then_some(receivers),
+        requests: requests::writes(d),
+        peers: peers::writes(d),
+        unmet,
     }
 }
 

@@ -1,0 +1,115 @@
+//! Other charms' services that the workers use through nginx: logs, metrics, traces about the cluster itself.
+
+use std::collections::BTreeMap;
+
+use juju_ops::{Databag, Encoding, Remote};
+use juju_relations::Wire;
+use juju_relations::tracing::{ProviderAppData, TransportProtocol};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::names::Endpoint;
+use crate::snapshot::Snapshot;
+use crate::tempo::Protocol;
+
+use super::address::Url;
+use super::{Findings, Telemetry, key_and_reason, sorted};
+
+/// A Loki unit's data, as far as it matters here.
+#[derive(Deserialize)]
+struct LokiUnit {
+    endpoint: Option<Push>,
+}
+
+/// A remote-write unit's data, as far as it matters here.
+#[derive(Deserialize)]
+struct RemoteWriteUnit {
+    remote_write: Option<Push>,
+}
+
+#[derive(Deserialize)]
+struct Push {
+    url: String,
+}
+
+/// Everything that is usable.
+pub(super) fn telemetry(snapshot: &Snapshot, findings: &mut Findings) -> Telemetry {
+    let mut telemetry = Telemetry {
+        charm_tracing: receivers(snapshot, Endpoint::SelfCharmTracing, findings),
+        workload_tracing: receivers(snapshot, Endpoint::SelfWorkloadTracing, findings),
+        ..Telemetry::default()
+    };
+    // A unit that has not published its URL yet is left out: nobody is told to push to where nobody listens.
+    let loki = |data: LokiUnit| data.endpoint;
+    for (unit, url) in unit_urls(snapshot, Endpoint::Logging, "endpoint", loki, findings) {
+        telemetry.loki.insert(unit, url);
+    }
+    let remote_write = |data: RemoteWriteUnit| data.remote_write;
+    for (_, url) in unit_urls(snapshot, Endpoint::SendRemoteWrite, "remote_write", remote_write, findings) {
+        telemetry.remote_write.insert(url.to_string(), url);
+    }
+    telemetry
+}
+
+/// The URL that each unit of an endpoint has published.
+fn unit_urls<T: DeserializeOwned>(
+    snapshot: &Snapshot,
+    endpoint: Endpoint,
+    key: &str,
+    push: impl Fn(T) -> Option<Push>,
+    findings: &mut Findings,
+) -> Vec<(juju_ops::UnitName, Url)> {
+    let mut urls = Vec::new();
+    for relation in sorted(snapshot.relations(endpoint)) {
+        for (unit, bag) in &relation.remote_units {
+            let empty = Databag::new();
+            match bag.as_ref().unwrap_or(&empty).decode::<T>(Encoding::Json) {
+                Ok(data) => {
+                    let Some(Push { url }) = push(data) else { continue };
+                    match Url::parse(&url) {
+                        Ok(url) => urls.push((unit.clone(), url)),
+                        Err(error) => findings.unit(endpoint, relation.id, unit, key, error),
+                    }
+                }
+                Err(error) => findings.unit(endpoint, relation.id, unit, &error.key, &error.reason),
+            }
+        }
+    }
+    urls
+}
+
+/// What another cluster offers for our own traces; `None` while none does.
+///
+/// Only receivers over HTTP: a gRPC request cannot be passed on from below a path.
+fn receivers(
+    snapshot: &Snapshot,
+    endpoint: Endpoint,
+    findings: &mut Findings,
+) -> Option<BTreeMap<Protocol, Url>> {
+    let relations = sorted(snapshot.relations(endpoint));
+    let relation = relations.iter().find(|relation| relation.remote_app.is_some())?;
+    match ProviderAppData::read(relation.remote_app_data.as_ref()) {
+        Remote::Absent | Remote::Denied => None,
+        Remote::Invalid(reason) => {
+            let (key, reason) = key_and_reason(&reason);
+            findings.app(endpoint, relation.id, key, reason);
+            None
+        }
+        Remote::Ready(data) => {
+            let mut urls = BTreeMap::new();
+            for protocol in Protocol::ALL {
+                let named = data.receivers.iter().find(|receiver| receiver.protocol.name == protocol.name());
+                let Some(receiver) = named.filter(|_| protocol.transport() == TransportProtocol::Http) else {
+                    continue;
+                };
+                match Url::parse(receiver.url.as_str()) {
+                    Ok(url) => drop(urls.insert(protocol, url)),
+                    Err(error) => {
+                        findings.app(endpoint, relation.id, "receivers", format!("{protocol} URL {error}"))
+                    }
+                }
+            }
+            Some(urls)
+        }
+    }
+}

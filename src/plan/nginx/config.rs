@@ -1,0 +1,266 @@
+//! The part of nginx's configuration language that this charm speaks, as types, and their text.
+//!
+//! The types say what may vary; what never does is written once, in [`Config`]'s `Display`, with its reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display};
+use std::net::IpAddr;
+
+use crate::deployment::address::{Host, Scheme};
+
+/// A whole configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Config {
+    /// Who is asked for the addresses of upstream names.
+    pub(super) nameserver: Option<IpAddr>,
+    /// What requests are passed on to, by name.
+    pub(super) upstreams: BTreeMap<String, Upstream>,
+    /// What is listened on, in the order written.
+    pub(super) servers: Vec<Server>,
+}
+
+/// Several equal servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Upstream {
+    /// Where they are. Never empty.
+    pub(super) hosts: BTreeSet<Host>,
+    /// Their port.
+    pub(super) port: u16,
+    /// How many idle connections each process keeps to them.
+    pub(super) keepalive: u32,
+}
+
+/// Something that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    /// Addresses and ports.
+    pub(super) listen: Vec<String>,
+    /// Names that it answers to; decides nothing, since no two servers share a port.
+    pub(super) name: Host,
+    /// What is spoken.
+    pub(super) kind: Kind,
+    /// What is done with requests.
+    pub(super) locations: BTreeMap<Path, Action>,
+}
+
+/// What a server speaks, and so which limits and headers apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// HTTP/1.1, for one tenant.
+    Http,
+    /// HTTP/2, for one tenant.
+    Grpc,
+    /// HTTP/1.1, passed on to services that have tenants of their own, or none.
+    Telemetry,
+    /// Pages of nginx itself.
+    Own,
+}
+
+/// Which requests an action is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Path {
+    /// This path and no other.
+    Exact(String),
+    /// Everything below this path.
+    Below(String),
+}
+
+/// What is done with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Passed on, as it is, over HTTP/2.
+    Grpc {
+        /// To where.
+        upstream: String,
+    },
+    /// Passed on, as it is, over HTTP/1.1.
+    Http {
+        /// To where.
+        upstream: String,
+    },
+    /// Passed on with another path, to something that may be a whole web server with many names.
+    Rewrite {
+        /// To where.
+        upstream: String,
+        /// Whether with TLS.
+        scheme: Scheme,
+        /// What replaces the path of the location. Begins with `/`.
+        path: String,
+        /// The name that the other side knows itself by, for `Host` and TLS; as in a URL.
+        authority: String,
+        /// The host in it.
+        host: Host,
+    },
+    /// Counters of connections and requests.
+    StubStatus,
+}
+
+impl Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Block::new(f);
+        out.line("worker_processes", &["5"])?;
+        // Pebble collects standard error, and forwards it to Loki.
+        out.line("error_log", &["/dev/stderr", "error"])?;
+        // nginx may run without rights to /run and /var/cache: whatever it writes is below /tmp.
+        out.line("pid", &["/tmp/nginx.pid"])?;
+        // Two per connection.
+        out.line("worker_rlimit_nofile", &["8192"])?;
+        out.block("events", &[], |out| out.line("worker_connections", &["4096"]))?;
+        out.block("http", &[], |out| {
+            self.http(out)?;
+            for (name, upstream) in &self.upstreams {
+                upstream.write(name, out)?;
+            }
+            self.servers.iter().try_for_each(|server| server.write(out))
+        })
+    }
+}
+
+impl Config {
+    fn http(&self, out: &mut Block<'_, '_>) -> fmt::Result {
+        for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+            out.line(&format!("{kind}_temp_path"), &[&format!("/tmp/{kind}_temp")])?;
+        }
+        out.line("default_type", &["application/octet-stream"])?;
+        // A line per stored span batch would drown everything else: only what went wrong is logged.
+        out.block("map", &["$status", "$loggable"], |out| {
+            out.line("~^[23]", &["0"])?;
+            out.line("default", &["1"])
+        })?;
+        out.line("access_log", &["/dev/stderr", "combined", "if=$loggable"])?;
+        // Tempo has tenants; a request that names none belongs to this one.
+        out.block("map", &["$http_x_scope_orgid", "$ensured_x_scope_orgid"], |out| {
+            out.line("default", &["$http_x_scope_orgid"])?;
+            out.line("''", &["anonymous"])
+        })?;
+        out.line("sendfile", &["on"])?;
+        out.line("tcp_nopush", &["on"])?;
+        out.line("server_tokens", &["off"])?;
+        if let Some(nameserver) = self.nameserver {
+            out.line("resolver", &[&Host::Ip(nameserver).to_string()])?;
+        }
+        // Tempo has its own limits, and answers in its own words.
+        out.line("client_max_body_size", &["0"])?;
+        // Batches of spans stay in memory; a body of known length takes no more than its length.
+        out.line("client_body_buffer_size", &["512k"])?;
+        out.line("keepalive_requests", &["10000"])?;
+        // With an empty Connection header the connection to the upstream stays open for the next request.
+        out.line("proxy_http_version", &["1.1"])?;
+        out.line("proxy_set_header", &["Connection", "''"])?;
+        for module in ["proxy", "grpc"] {
+            out.line(&format!("{module}_connect_timeout"), &["5s"])?;
+            out.line(&format!("{module}_send_timeout"), &["300s"])?;
+            out.line(&format!("{module}_read_timeout"), &["300s"])?;
+            out.line(&format!("{module}_set_header"), &["X-Scope-OrgID", "$ensured_x_scope_orgid"])?;
+            // A batch sent twice is stored once; one that is lost with its worker is lost.
+            out.line(&format!("{module}_next_upstream"), &["error", "timeout", "non_idempotent"])?;
+            out.line(&format!("{module}_next_upstream_tries"), &["2"])?;
+            out.line(&format!("{module}_next_upstream_timeout"), &["30s"])?;
+        }
+        Ok(())
+    }
+}
+
+impl Upstream {
+    fn write(&self, name: &str, out: &mut Block<'_, '_>) -> fmt::Result {
+        out.block("upstream", &[name], |out| {
+            // Shared memory, which `resolve` needs; a server takes well under 1 KiB of it.
+            let size = self.hosts.len().div_ceil(32) * 64;
+            out.line("zone", &[&format!("{name}_zone"), &format!("{size}k")])?;
+            for host in &self.hosts {
+                let server = format!("{host}:{}", self.port);
+                // Pods change their addresses: names are looked up again as often as their records say.
+                if host.is_name() {
+                    out.line("server", &[&server, "resolve"])?;
+                } else {
+                    out.line("server", &[&server])?;
+                }
+            }
+            out.line("keepalive", &[&self.keepalive.to_string()])?;
+            out.line("keepalive_requests", &["10000"])?;
+            // Shorter than what the other side allows, so that it never closes a connection that is about to be used.
+            out.line("keepalive_timeout", &["30s"])
+        })
+    }
+}
+
+impl Server {
+    fn write(&self, out: &mut Block<'_, '_>) -> fmt::Result {
+        out.block("server", &[], |out| {
+            for listen in &self.listen {
+                out.line("listen", &[listen])?;
+            }
+            match self.kind {
+                Kind::Grpc => {
+                    out.line("http2", &["on"])?;
+                    // A stream may be silent for as long as the other direction may.
+                    out.line("client_body_timeout", &["300s"])?;
+                }
+                Kind::Own => out.line("access_log", &["off"])?,
+                Kind::Http | Kind::Telemetry => {}
+            }
+            out.line("server_name", &[&self.name.to_string()])?;
+            self.locations.iter().try_for_each(|(path, action)| action.write(path, out))
+        })
+    }
+}
+
+impl Action {
+    fn write(&self, path: &Path, out: &mut Block<'_, '_>) -> fmt::Result {
+        let matching: &[&str] = match path {
+            Path::Exact(path) => &["=", path],
+            Path::Below(path) => &[path],
+        };
+        out.block("location", matching, |out| match self {
+            Self::Grpc { upstream } => out.line("grpc_pass", &[&format!("grpc://{upstream}")]),
+            Self::Http { upstream } => out.line("proxy_pass", &[&format!("http://{upstream}")]),
+            Self::Rewrite { upstream, scheme, path, authority, host } => {
+                // Headers that are set here replace those set above, the tenant among them: what the sender says of
+                // tenants is passed on, and nothing is added.
+                out.line("proxy_set_header", &["Connection", "''"])?;
+                out.line("proxy_set_header", &["Host", authority])?;
+                if *scheme == Scheme::Https {
+                    out.line("proxy_ssl_server_name", &["on"])?;
+                    out.line("proxy_ssl_name", &[&host.to_string()])?;
+                }
+                out.line("proxy_pass", &[&format!("{scheme}://{upstream}{path}")])
+            }
+            Self::StubStatus => out.line("stub_status", &[]),
+        })
+    }
+}
+
+/// Writes directives with the indentation of where they are.
+struct Block<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    depth: usize,
+}
+
+impl<'a, 'f> Block<'a, 'f> {
+    fn new(out: &'a mut fmt::Formatter<'f>) -> Self {
+        Self { out, depth: 0 }
+    }
+
+    fn line(&mut self, name: &str, args: &[&str]) -> fmt::Result {
+        self.head(name, args)?;
+        self.out.write_str(";\n")
+    }
+
+    fn block(
+        &mut self,
+        name: &str,
+        args: &[&str],
+        content: impl FnOnce(&mut Block<'_, '_>) -> fmt::Result,
+    ) -> fmt::Result {
+        self.head(name, args)?;
+        self.out.write_str(" {\n")?;
+        content(&mut Block { out: self.out, depth: self.depth + 1 })?;
+        writeln!(self.out, "{:indent$}}}", "", indent = self.depth * 4)
+    }
+
+    /// Everything that comes from other charms is a [`Host`] or a URL by now, whose characters mean nothing to nginx.
+    fn head(&mut self, name: &str, args: &[&str]) -> fmt::Result {
+        write!(self.out, "{:indent$}{name}", "", indent = self.depth * 4)?;
+        args.iter().try_for_each(|arg| write!(self.out, " {arg}"))
+    }
+}

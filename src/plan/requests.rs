@@ -1,0 +1,27 @@
+//! What other providers are asked for. Only the leader asks, and it does so whatever state the cluster is in: the
+//! answers are among what makes it complete.
+
+use juju_ops::{RelationId, Scope};
+use juju_relations::{s3, tracing};
+
+use crate::deployment::Deployment;
+use crate::names::Endpoint;
+use crate::tempo::Protocol;
+
+use super::DatabagWrite;
+
+/// A bucket, and a receiver for our own traces.
+pub(super) fn writes(d: &Deployment) -> Vec<DatabagWrite> {
+    if !d.identity.leader {
+        return Vec::new();
+    }
+    let buckets = d.links.s3.iter().map(|id| {
+        let data = s3::RequirerAppData::unnamed(&RelationId::new(Endpoint::S3.as_str(), *id));
+        DatabagWrite::new(Endpoint::S3, *id, Scope::App, &data)
+    });
+    let receivers = d.links.self_tracing.iter().map(|(endpoint, id)| {
+        let data = tracing::RequirerAppData::new([Protocol::OtlpHttp]);
+        DatabagWrite::new(*endpoint, *id, Scope::App, &data)
+    });
+    buckets.chain(receivers).collect()
+}
