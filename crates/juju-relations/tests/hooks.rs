@@ -1,0 +1,429 @@
+//! The sides of each interface in a hook: what they read, what they write and when they refuse.
+
+mod agent;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use agent::{Agent, Relation, about};
+use juju_ops::{Event, Hook, UnitName};
+use juju_relations::tracing::{
+    self, Protocol, ProviderAppData, ProviderEvent, Requested, RequirerAppData, RequirerEvent, TracingError,
+    TracingProvider, TracingRequirer, charm_tracing_config,
+};
+use juju_relations::{EndpointError, EndpointMeta, Remote, Wire, s3, tempo_cluster, tempo_peers};
+
+const RECEIVES: EndpointMeta = EndpointMeta::provides("tracing", tracing::INTERFACE);
+const SENDS: EndpointMeta = EndpointMeta::requires("traces", tracing::INTERFACE).limited(1);
+const SENDS_TO_MANY: EndpointMeta = EndpointMeta::requires("traces", tracing::INTERFACE);
+
+fn wants(protocols: impl IntoIterator<Item = Protocol>) -> RequirerAppData {
+    RequirerAppData::new(protocols)
+}
+
+fn requirer(hook: &Hook) -> TracingRequirer {
+    TracingRequirer::new(hook, SENDS).unwrap()
+}
+
+/// A requirer `grafana` that wants Zipkin, `loki` that wants OTLP and something odd, `old` that says nothing.
+fn three_requirers() -> [Relation; 3] {
+    [
+        Relation::new("tracing", 3, "grafana").with("grafana", &wants([Protocol::Zipkin])),
+        Relation::new("tracing", 4, "loki").with_text("loki", [("receivers", r#"["otlp_grpc", "tempo"]"#)]),
+        Relation::new("tracing", 5, "old"),
+    ]
+}
+
+/// A provider of the relation `traces:7` that receives OTLP over HTTP.
+fn provider_of_otlp(own_request: &[Protocol]) -> Relation {
+    Relation::new("traces", 7, "tempo")
+        .with("tempo", &ProviderAppData::new([(Protocol::OtlpHttp, "http://tempo.example:4318")]))
+        .with("me", &wants(own_request.iter().copied()))
+}
+
+#[test]
+fn endpoints_are_checked_before_anything_is_asked() {
+    let agent = Agent::new(true, []);
+    let hook = agent.hook(Event::Start);
+    assert!(matches!(
+        TracingProvider::new(&hook, SENDS).err(),
+        Some(EndpointError::RelationRoleMismatch { .. })
+    ));
+    assert!(matches!(
+        TracingRequirer::new(&hook, EndpointMeta::requires("s3", "s3")).err(),
+        Some(EndpointError::RelationInterfaceMismatch { .. })
+    ));
+    assert!(s3::S3Provider::new(&hook, EndpointMeta::requires("s3", "s3")).is_err());
+    assert!(tempo_cluster::ClusterRequirer::new(&hook, RECEIVES).is_err());
+    assert!(tempo_peers::TempoPeers::new(&hook, EndpointMeta::provides("p", "tempo_peers")).is_err());
+}
+
+#[tokio::test]
+async fn a_provider_unites_what_is_asked_for() {
+    let agent = Agent::new(true, three_requirers());
+    let tracing = TracingProvider::new(&agent.hook(Event::UpdateStatus), RECEIVES).unwrap();
+    assert_eq!(
+        tracing.requested_protocols().await.unwrap(),
+        BTreeSet::from([Protocol::OtlpGrpc, Protocol::Zipkin])
+    );
+    let relations = tracing.relations().await.unwrap();
+    assert!(tracing.is_requirer_ready(&relations[1]).await.unwrap());
+    assert!(!tracing.is_requirer_ready(&relations[2]).await.unwrap());
+    assert_eq!(tracing.requested_by(&relations[1]).await.unwrap().unknown, ["tempo"]);
+    assert!(matches!(tracing.requested_by(&relations[2]).await, Err(TracingError::NotReady { .. })));
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_understood_is_told_from_none() {
+    let agent =
+        Agent::new(true, [Relation::new("tracing", 3, "x").with_text("x", [("receivers", "zipkin")])]);
+    let tracing = TracingProvider::new(&agent.hook(Event::UpdateStatus), RECEIVES).unwrap();
+    let relation = tracing.relations().await.unwrap().remove(0);
+    let error = tracing.requested_by(&relation).await.unwrap_err();
+    assert_eq!(error.to_string(), "tracing:3: receivers: not valid JSON");
+    assert!(!tracing.is_requirer_ready(&relation).await.unwrap());
+    assert_eq!(tracing.requested_protocols().await.unwrap(), BTreeSet::new());
+}
+
+#[tokio::test]
+async fn a_requirer_that_leaves_takes_its_protocol_with_it() {
+    let agent = Agent::new(true, three_requirers());
+    let hook = agent.hook(Event::RelationBroken(about("tracing", 3, "grafana")));
+    let tracing = TracingProvider::new(&hook, RECEIVES).unwrap();
+    assert_eq!(tracing.requested_protocols().await.unwrap(), BTreeSet::from([Protocol::OtlpGrpc]));
+    let broken = tracing.event().await.unwrap();
+    assert!(matches!(broken, Some(ProviderEvent::Broken { relation }) if relation.number() == 3));
+}
+
+#[tokio::test]
+async fn receivers_go_to_everyone_once_and_not_to_a_dying_relation() {
+    let mut relations = Vec::from(three_requirers());
+    relations.push(Relation { gone: true, ..Relation::new("tracing", 6, "dying") });
+    let agent = Agent::new(true, relations);
+    let receivers = [(Protocol::Zipkin, "http://t:9411"), (Protocol::OtlpGrpc, "t:4317")];
+    for expected in [3, 0] {
+        let hook = agent.hook(Event::UpdateStatus);
+        let tracing = TracingProvider::new(&hook, RECEIVES).unwrap();
+        tracing.publish_receivers(receivers).await.unwrap();
+        assert_eq!(agent.take_writes().len(), 0, "nothing is sent before the end of the hook");
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes().len(), expected);
+    }
+    for number in [3, 4, 5] {
+        assert_eq!(
+            ProviderAppData::read(Some(&agent.bag(number, "me"))),
+            Remote::Ready(ProviderAppData::new(receivers))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_follower_publishes_nothing() {
+    let agent = Agent::new(false, three_requirers());
+    let hook = agent.hook(Event::UpdateStatus);
+    let tracing = TracingProvider::new(&hook, RECEIVES).unwrap();
+    let refused = tracing.publish_receivers([(Protocol::Zipkin, "http://t:9411")]).await;
+    assert!(matches!(refused, Err(TracingError::DataAccessPermission { .. })));
+    hook.commit().await.unwrap();
+    assert_eq!(agent.take_writes(), []);
+}
+
+#[tokio::test]
+async fn a_provider_hears_what_its_event_means() {
+    let agent = Agent::new(true, three_requirers());
+    let event = |event: Event| {
+        let tracing = TracingProvider::new(&agent.hook(event), RECEIVES).unwrap();
+        async move { tracing.event().await.unwrap() }
+    };
+    assert_eq!(
+        event(Event::RelationChanged(about("tracing", 3, "grafana"))).await,
+        Some(ProviderEvent::Request {
+            relation: about("tracing", 3, "grafana").id,
+            requested: Requested { known: [Protocol::Zipkin].into(), unknown: vec![] },
+        })
+    );
+    assert_eq!(event(Event::RelationChanged(about("tracing", 5, "old"))).await, None);
+    assert_eq!(event(Event::Start).await, None);
+}
+
+#[tokio::test]
+async fn a_request_is_made_by_the_leader_on_every_relation() {
+    let relations = || [Relation::new("traces", 7, "tempo"), Relation::new("traces", 8, "other")];
+    let agent = Agent::new(true, relations());
+    let hook = agent.hook(Event::Start);
+    // Asking needs no single relation.
+    let tracing = TracingRequirer::new(&hook, SENDS_TO_MANY).unwrap();
+    tracing.request([Protocol::Zipkin, Protocol::OtlpGrpc]).await.unwrap();
+    hook.commit().await.unwrap();
+    for number in [7, 8] {
+        assert_eq!(agent.bag(number, "me")["receivers"], r#"["otlp_grpc", "zipkin"]"#);
+    }
+
+    let follower = Agent::new(false, relations());
+    let hook = follower.hook(Event::Start);
+    let tracing = TracingRequirer::new(&hook, SENDS_TO_MANY).unwrap();
+    tracing.request([Protocol::Zipkin]).await.unwrap();
+    let refused = tracing.request_protocols([Protocol::Zipkin]).await;
+    assert!(matches!(refused, Err(TracingError::DataAccessPermission { .. })));
+    // An empty request is a mistake wherever it is made.
+    assert!(matches!(tracing.request([]).await, Err(TracingError::NothingRequested { .. })));
+    hook.commit().await.unwrap();
+    assert_eq!(follower.take_writes(), []);
+}
+
+#[tokio::test]
+async fn one_relation_can_be_asked_alone() {
+    let agent = Agent::new(true, [Relation::new("traces", 7, "tempo"), Relation::new("traces", 8, "other")]);
+    let hook = agent.hook(Event::Start);
+    let tracing = TracingRequirer::new(&hook, SENDS_TO_MANY).unwrap();
+    let relation = tracing.relations().await.unwrap().remove(1);
+    tracing.on(&relation).request([Protocol::Zipkin]).await.unwrap();
+    hook.commit().await.unwrap();
+    assert_eq!(agent.take_writes(), [("traces:8".to_owned(), "me".to_owned())]);
+    assert!(!tracing.on(&relation).is_ready().await.unwrap());
+    assert_eq!(tracing.on(&relation).endpoint(Protocol::Zipkin).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn without_a_limit_the_relation_is_ambiguous() {
+    let agent = Agent::new(true, [provider_of_otlp(&[])]);
+    let tracing = TracingRequirer::new(&agent.hook(Event::Start), SENDS_TO_MANY).unwrap();
+    assert!(matches!(tracing.is_ready().await, Err(TracingError::AmbiguousRelationUsage { .. })));
+    assert!(matches!(tracing.all_endpoints().await, Err(TracingError::AmbiguousRelationUsage { .. })));
+    let refused = tracing.endpoint(Protocol::Zipkin).await;
+    assert!(matches!(refused, Err(TracingError::AmbiguousRelationUsage { .. })));
+    let relation = tracing.relations().await.unwrap().remove(0);
+    assert!(tracing.on(&relation).is_ready().await.unwrap());
+}
+
+#[tokio::test]
+async fn an_endpoint_is_there_or_pending_or_was_never_asked_for() {
+    let agent = Agent::new(true, [provider_of_otlp(&[Protocol::Zipkin])]);
+    let tracing = requirer(&agent.hook(Event::Start));
+    // Whatever is published can be used, asked for or not.
+    let url = tracing.endpoint(Protocol::OtlpHttp).await.unwrap().unwrap();
+    assert_eq!(url.as_str(), "http://tempo.example:4318");
+    assert_eq!(tracing.endpoint(Protocol::Zipkin).await.unwrap(), None);
+    let error = tracing.endpoint(Protocol::JaegerGrpc).await.unwrap_err();
+    assert_eq!(error.to_string(), "traces: protocol jaeger_grpc is looked for, but was not requested");
+    // A request of this very hook counts.
+    tracing.request([Protocol::JaegerGrpc]).await.unwrap();
+    assert_eq!(tracing.endpoint(Protocol::JaegerGrpc).await.unwrap(), None);
+    assert_eq!(tracing.all_endpoints().await.unwrap().unwrap().receivers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_follower_gets_the_url_or_nothing_but_no_error() {
+    let agent = Agent::new(false, [provider_of_otlp(&[])]);
+    let tracing = requirer(&agent.hook(Event::Start));
+    assert!(tracing.endpoint(Protocol::OtlpHttp).await.unwrap().is_some());
+    assert_eq!(tracing.endpoint(Protocol::Zipkin).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn without_a_relation_there_is_nothing_and_no_error() {
+    let agent = Agent::new(true, []);
+    let tracing = requirer(&agent.hook(Event::Start));
+    tracing.request([Protocol::Zipkin]).await.unwrap();
+    assert_eq!(tracing.published().await.unwrap(), Remote::Absent);
+    assert_eq!(tracing.endpoint(Protocol::Zipkin).await.unwrap(), None);
+    assert_eq!(tracing.all_endpoints().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_old_provider_is_not_ready() {
+    let old = [("host", r#""tempo.example""#), ("ingesters", r#"[{"protocol": "zipkin", "port": 9411}]"#)];
+    let agent = Agent::new(true, [Relation::new("traces", 7, "tempo").with_text("tempo", old)]);
+    let tracing = requirer(&agent.hook(Event::RelationChanged(about("traces", 7, "tempo"))));
+    assert!(!tracing.is_ready().await.unwrap());
+    assert!(tracing.published().await.unwrap().reason().unwrap().contains("version 0"));
+    let event = tracing.event().await.unwrap();
+    assert!(
+        matches!(event, Some(RequirerEvent::EndpointRemoved { reason: Some(reason), .. }) if reason.contains("version 0"))
+    );
+}
+
+#[tokio::test]
+async fn a_requirer_hears_what_its_event_means() {
+    let agent = Agent::new(true, [provider_of_otlp(&[])]);
+    let changed = requirer(&agent.hook(Event::RelationChanged(about("traces", 7, "tempo"))));
+    let event = changed.event().await.unwrap();
+    assert!(matches!(event, Some(RequirerEvent::EndpointChanged { receivers, .. }) if receivers.len() == 1));
+    let broken = requirer(&agent.hook(Event::RelationBroken(about("traces", 7, "tempo"))));
+    assert!(matches!(
+        broken.event().await.unwrap(),
+        Some(RequirerEvent::EndpointRemoved { reason: None, .. })
+    ));
+    assert_eq!(broken.endpoint(Protocol::OtlpHttp).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_charm_traces_itself_only_where_it_can_trust() {
+    let at = |url: &str| {
+        let data = ProviderAppData::new([(Protocol::OtlpHttp, url)]);
+        Agent::new(true, [Relation::new("traces", 7, "tempo").with("tempo", &data)])
+    };
+    let certificate = tempfile::NamedTempFile::new().unwrap();
+    let config = async |agent: &Arc<Agent>, path| {
+        charm_tracing_config(&requirer(&agent.hook(Event::Start)), path).await.unwrap()
+    };
+
+    let plain = config(&at("http://t:4318"), Some(certificate.path())).await.unwrap();
+    assert_eq!((plain.endpoint.as_str(), plain.certificate), ("http://t:4318", None));
+    let secure = config(&at("https://t:4318"), Some(certificate.path())).await.unwrap();
+    assert_eq!(secure.certificate.as_deref(), Some(certificate.path()));
+    assert_eq!(config(&at("https://t:4318"), None).await, None);
+    let missing = certificate.path().with_extension("missing");
+    assert_eq!(config(&at("https://t:4318"), Some(&missing)).await, None);
+    assert_eq!(config(&Agent::new(true, []), None).await, None);
+
+    // The provider is ready and has other receivers: either nobody asked, which is a mistake, or it is to come.
+    let zipkin = ProviderAppData::new([(Protocol::Zipkin, "http://t:9411")]);
+    let other = Relation::new("traces", 7, "tempo").with("tempo", &zipkin);
+    let agent = Agent::new(true, [other.clone()]);
+    let refused = charm_tracing_config(&requirer(&agent.hook(Event::Start)), None).await;
+    assert!(matches!(refused, Err(TracingError::ProtocolNotRequested { .. })));
+    let agent = Agent::new(true, [other.with("me", &wants([Protocol::OtlpHttp]))]);
+    assert_eq!(config(&agent, None).await, None);
+}
+
+mod cluster {
+    use juju_relations::tempo_cluster::{
+        ClusterProvider, ClusterRequirer, CoordinatorAppData, RequirerEvent, Role, Topology, WorkerAppData,
+        WorkerUnitData, gather_roles,
+    };
+
+    use super::*;
+
+    const COORDINATES: EndpointMeta = EndpointMeta::provides("tempo-cluster", tempo_cluster::INTERFACE);
+    const WORKS: EndpointMeta = EndpointMeta::requires("tempo-cluster", tempo_cluster::INTERFACE).limited(1);
+
+    fn unit(name: &str) -> WorkerUnitData {
+        let topology = Topology { application: "w".into(), unit: name.into(), charm_name: "worker".into() };
+        WorkerUnitData { juju_topology: topology, address: format!("{}.example", name.replace('/', "-")) }
+    }
+
+    #[tokio::test]
+    async fn only_complete_applications_are_configured() {
+        let agent = Agent::new(
+            true,
+            [
+                Relation::new("tempo-cluster", 2, "readers")
+                    .with("readers", &WorkerAppData::new([Role::Querier]))
+                    .with("readers/0", &unit("readers/0"))
+                    .with("readers/1", &unit("readers/1")),
+                Relation::new("tempo-cluster", 3, "writers")
+                    .with("writers", &WorkerAppData::new([Role::Ingester]))
+                    .with("writers/0", &unit("writers/0"))
+                    .with_text("writers/1", [("ingress-address", "10.1.2.3")]),
+                Relation { app: None, ..Relation::new("tempo-cluster", 4, "") },
+            ],
+        );
+        let hook = agent.hook(Event::UpdateStatus);
+        let cluster = ClusterProvider::new(&hook, COORDINATES).unwrap();
+        let workers: Vec<_> =
+            cluster.workers().await.unwrap().into_iter().map(|(_, workers)| workers).collect();
+        assert_eq!(gather_roles(&workers), [(Role::Ingester, 2), (Role::Querier, 2)].into());
+        let problems = cluster.publish(&CoordinatorAppData::new("a: 1")).await.unwrap();
+        assert_eq!(problems, ["writers/1: no address published yet"]);
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes(), [("tempo-cluster:2".to_owned(), "me".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_worker_announces_itself_and_is_configured() {
+        let agent = Agent::new(true, [Relation::new("tempo-cluster", 2, "tempo")]);
+        let hook = agent.hook(Event::Start);
+        let worker = ClusterRequirer::new(&hook, WORKS).unwrap();
+        worker.announce(&unit("me/0"), [Role::All]).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(agent.bag(2, "me")["role"], r#""all""#);
+        assert_eq!(WorkerUnitData::read(Some(&agent.bag(2, "me/0"))), Remote::Ready(unit("me/0")));
+        assert_eq!(worker.published().await.unwrap(), Remote::Absent);
+
+        let changed = || Event::RelationChanged(about("tempo-cluster", 2, "tempo"));
+        let event =
+            async || ClusterRequirer::new(&agent.hook(changed()), WORKS).unwrap().event().await.unwrap();
+        assert!(matches!(event().await, Some(RequirerEvent::Removed { reason: None, .. })));
+        let bag = CoordinatorAppData::new("a: 1").write();
+        agent.relations.lock().unwrap()[0].bags.insert("tempo".into(), bag);
+        assert!(matches!(event().await, Some(RequirerEvent::ConfigReceived { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_follower_announces_only_its_unit() {
+        let agent = Agent::new(false, [Relation::new("tempo-cluster", 2, "tempo")]);
+        let hook = agent.hook(Event::Start);
+        ClusterRequirer::new(&hook, WORKS).unwrap().announce(&unit("me/0"), [Role::All]).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes(), [("tempo-cluster:2".to_owned(), "me/0".to_owned())]);
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_is_asked_for_and_given() {
+    const NEEDS: EndpointMeta = EndpointMeta::requires("s3", s3::INTERFACE).limited(1);
+    const HAS: EndpointMeta = EndpointMeta::provides("buckets", s3::INTERFACE);
+    let given = s3::ProviderAppData {
+        access_key: "AK".into(),
+        secret_key: "SK".into(),
+        bucket: "blocks".into(),
+        ..Default::default()
+    };
+
+    let agent = Agent::new(true, [Relation::new("s3", 7, "minio").with("minio", &given)]);
+    let hook = agent.hook(Event::RelationChanged(about("s3", 7, "minio")));
+    let needs = s3::S3Requirer::new(&hook, NEEDS).unwrap();
+    needs.request(None).await.unwrap();
+    hook.commit().await.unwrap();
+    assert_eq!(*agent.bag(7, "me"), [("bucket".to_owned(), "relation-7".to_owned())].into());
+    assert_eq!(needs.published().await.unwrap(), Remote::Ready(given.clone()));
+    assert!(matches!(needs.event().await.unwrap(), Some(s3::RequirerEvent::CredentialsChanged { .. })));
+
+    let asked = s3::RequirerAppData { bucket: "relation-7".into() };
+    let agent = Agent::new(true, [Relation::new("buckets", 9, "tempo").with("tempo", &asked)]);
+    let hook = agent.hook(Event::UpdateStatus);
+    let has = s3::S3Provider::new(&hook, HAS).unwrap();
+    let (relation, request) = has.requests().await.unwrap().remove(0);
+    assert_eq!(request, Remote::Ready(asked));
+    has.publish(&relation, &given).await.unwrap();
+    hook.commit().await.unwrap();
+    let bag = agent.bag(9, "me");
+    assert_eq!(bag["data"], r#"{"bucket": "relation-7"}"#);
+    assert_eq!(s3::ProviderAppData::read(Some(&bag)), Remote::Ready(given.clone()));
+
+    let follower = Agent::new(false, [Relation::new("s3", 7, "minio"), Relation::new("buckets", 9, "tempo")]);
+    let hook = follower.hook(Event::UpdateStatus);
+    s3::S3Requirer::new(&hook, NEEDS).unwrap().request(None).await.unwrap();
+    let has = s3::S3Provider::new(&hook, HAS).unwrap();
+    let (relation, _) = has.requests().await.unwrap().remove(0);
+    has.publish(&relation, &given).await.unwrap();
+    hook.commit().await.unwrap();
+    assert_eq!(follower.take_writes(), []);
+}
+
+#[tokio::test]
+async fn peers_know_each_other() {
+    const PEERS: EndpointMeta = EndpointMeta::peer("peers", tempo_peers::INTERFACE);
+    let agent = Agent::new(
+        false,
+        [Relation::new("peers", 1, "me")
+            .with("me/1", &tempo_peers::UnitData::new("me-1.example"))
+            .with_text("me/2", [("ingress-address", "10.1.2.3")])
+            .with_text("me/10", [("fqdn", "[")])],
+    );
+    let hook = agent.hook(Event::UpdateStatus);
+    let peers = tempo_peers::TempoPeers::new(&hook, PEERS).unwrap();
+    peers.publish("me-0.example").await.unwrap();
+    hook.commit().await.unwrap();
+    assert_eq!(agent.bag(1, "me/0")["hostname"], "me-0.example");
+    let seen = peers.peers().await.unwrap();
+    assert_eq!(seen[&UnitName::new("me", 1)], Remote::Ready(tempo_peers::UnitData::new("me-1.example")));
+    assert_eq!(seen[&UnitName::new("me", 2)], Remote::Absent);
+    assert_eq!(seen[&UnitName::new("me", 10)].reason(), Some("fqdn: not valid JSON"));
+
+    let alone = Agent::new(true, []);
+    let peers = tempo_peers::TempoPeers::new(&alone.hook(Event::Install), PEERS).unwrap();
+    peers.publish("me-0.example").await.unwrap();
+    assert!(peers.peers().await.unwrap().is_empty());
+}
