@@ -1,14 +1,16 @@
 //! The simulator's program as the demonstration calls it: one method per verb, answers as data.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -16,10 +18,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::process::{last_lines, text_of};
 
-/// A model in the local Juju.
+/// A model in the local Juju. It lives as long as this value, and never longer than this program.
 pub(crate) struct Sim {
     program: PathBuf,
     tools: PathBuf,
+    /// Folder of the model's socket and logs. The path is short, because those of sockets have to be.
+    home: PathBuf,
+    daemon: Mutex<Option<Child>>,
     /// Set by Ctrl-C and by a polite request to end.
     interrupted: Arc<AtomicBool>,
 }
@@ -38,13 +43,32 @@ impl Sim {
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
         }
-        Ok(Self { program, tools: tools.to_path_buf(), interrupted })
+        // Two demonstrations on one machine do not meet.
+        let home = env::temp_dir().join(format!("juju-demo-{}", process::id()));
+        Ok(Self { program, tools: tools.to_path_buf(), home, daemon: Mutex::default(), interrupted })
     }
 
-    /// Starts a model. One of the same name that an earlier run left behind goes first.
-    pub(crate) fn up(&self, model: &Path) -> Result<()> {
-        self.down()?;
-        self.run(&["up", &model.to_string_lossy()]).map(drop)
+    /// Starts a model and waits until it answers.
+    pub(crate) fn up(&self, model: &Path, patience: Duration) -> Result<()> {
+        fs::create_dir_all(&self.home)?;
+        let log = self.home.join("up.log");
+        let mut command = self.command(&["up", "--foreground", "--until-eof"]);
+        // The end of this program closes the pipe, however it comes, and that ends the model.
+        command.arg(model).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(File::create(&log)?);
+        let daemon = command.spawn().with_context(|| format!("cannot start {}", text_of(&command)))?;
+        *self.daemon() = Some(daemon);
+        let deadline = Instant::now() + patience;
+        while let Err(error) = self.run(&["status"]) {
+            let ended = self.daemon().as_mut().map(Child::try_wait);
+            if matches!(ended, Some(Ok(Some(_)))) {
+                bail!("the model did not come up: {}", last_lines(&fs::read_to_string(&log)?, 20));
+            }
+            if self.interrupted.load(Ordering::Relaxed) || Instant::now() > deadline {
+                return Err(error);
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
     }
 
     /// Waits until nothing is left to do.
@@ -52,7 +76,7 @@ impl Sim {
         self.run(&["wait", "--timeout", &patience.as_secs().to_string()]).map(drop)
     }
 
-    /// The model's status, shaped as Juju's.
+    /// The model's status.
     pub(crate) fn status(&self) -> Result<Value> {
         self.json(&["status"])
     }
@@ -106,33 +130,49 @@ impl Sim {
         Ok(Delivery { accepted: answer["accepted"].as_u64().unwrap_or(0), error })
     }
 
-    /// Spans that arrived at workers, by protocol.
+    /// Spans that arrived at all workers together, by protocol.
     pub(crate) fn counts(&self) -> Result<BTreeMap<String, u64>> {
-        let mut sums = BTreeMap::new();
         let answer = self.json(&["counts"])?;
+        let mut sums = BTreeMap::new();
         for counts in answer.as_object().into_iter().flatten().filter_map(|(_, unit)| unit.as_object()) {
-            for (protocol, of) in counts {
-                *sums.entry(protocol.clone()).or_default() +=
-                    of["spans"].as_u64().or(of.as_u64()).unwrap_or(0);
+            for (protocol, spans) in counts {
+                *sums.entry(protocol.clone()).or_default() += spans.as_u64().unwrap_or(0);
             }
         }
         Ok(sums)
     }
 
-    /// Takes the model down; no error when there is none.
+    /// Takes the model down and waits until it is gone; no error when there is none.
     pub(crate) fn down(&self) -> Result<()> {
-        // Also after Ctrl-C: this is the one thing that still has to be done.
-        let ended = self.spawn(&["down"])?.wait(None)?;
-        ended.success("juju-sim down").map(drop)
+        let Some(mut daemon) = self.daemon().take() else { return Ok(()) };
+        drop(daemon.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while daemon.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                daemon.kill()?;
+                daemon.wait()?;
+                bail!("the model did not end by itself and was killed");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
-    /// Shows what a person would look at first when a model does not do what it should.
+    /// Shows what a person would look at first when a model does not do what it should. The folder stays.
     pub(crate) fn explain(&self) {
-        for words in [&["status"][..], &["debug-log", "--lines", "40"]] {
+        // Not cut short by Ctrl-C: that may be what brought us here.
+        for words in [&["status"][..], &["debug-log", "--lines", "60"]] {
             if let Ok(ended) = self.spawn(words).and_then(|running| running.wait(None)) {
                 eprintln!("--- juju-sim {}\n{}", words.join(" "), last_lines(&ended.stdout, 60));
             }
         }
+        eprintln!("--- logs are in {}", self.home.display());
+    }
+
+    /// Forgets the folder of a model that has done what it should.
+    pub(crate) fn clean(&self) {
+        // It holds logs; what cannot be removed only takes space.
+        let _ = fs::remove_dir_all(&self.home);
     }
 
     /// Runs a verb and gives back what it wrote; an error if it failed.
@@ -151,14 +191,24 @@ impl Sim {
     }
 
     fn spawn(&self, words: &[&str]) -> Result<Running> {
-        let mut command = Command::new(&self.program);
-        command.args(words).env("JUJU_SIM_TOOLS", &self.tools).stdin(Stdio::null());
-        // Ctrl-C on the terminal is for this program, which then ends the model in order.
-        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut command = self.command(words);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {}", text_of(&command)))?;
         let stdout = collect(child.stdout.take());
         let stderr = collect(child.stderr.take());
         Ok(Running { child, stdout, stderr })
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(words).env("JUJU_SIM_TOOLS", &self.tools).env("JUJU_SIM_HOME", &self.home);
+        // Ctrl-C on the terminal is for this program, which then ends the model in order.
+        command.process_group(0);
+        command
+    }
+
+    fn daemon(&self) -> MutexGuard<'_, Option<Child>> {
+        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -237,7 +287,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("juju-sim");
         write_program(&program, &format!("#!/bin/sh\n{script}\n"));
-        let sim = Sim::new(program, folder.path()).unwrap();
+        let mut sim = Sim::new(program, folder.path()).unwrap();
+        sim.home = folder.path().join("home");
         (folder, sim)
     }
 
@@ -250,10 +301,21 @@ mod tests {
 
     #[test]
     fn an_interruption_ends_the_verb_but_not_the_clean_up() {
-        let (_folder, sim) = scripted("case $1 in wait) exec sleep 60;; esac");
+        let (folder, sim) = scripted("case $1 in wait) exec sleep 60;; up) cat; echo gone >&2;; esac");
+        sim.up(folder.path(), Duration::from_mins(1)).unwrap();
         sim.interrupted.store(true, Ordering::Relaxed);
         assert_eq!(sim.wait(Duration::from_mins(1)).unwrap_err().to_string(), "interrupted");
         sim.down().unwrap();
+        assert_eq!(fs::read_to_string(sim.home.join("up.log")).unwrap(), "gone\n");
+        sim.clean();
+    }
+
+    #[test]
+    fn a_model_that_does_not_come_up_says_why() {
+        let (folder, sim) = scripted("echo not a model file >&2; exit 1");
+        let error = sim.up(folder.path(), Duration::from_mins(1)).unwrap_err().to_string();
+        assert!(error.contains("not a model file"), "{error}");
+        sim.clean();
     }
 
     #[test]
