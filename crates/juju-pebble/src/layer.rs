@@ -78,7 +78,10 @@ impl Layer {
     /// # Errors
     /// [`Error::Protocol`] when it is no YAML, or no layer.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
-        serde_yaml::from_str(text).map_err(|error| Error::Protocol(format!("plan: {error}")))
+        // A message with lines of the document could show a password of some environment.
+        let options = serde_yaml::options! { with_snippet: false };
+        serde_yaml::from_str_with_options(text, options)
+            .map_err(|error| Error::Protocol(format!("plan: {error}")))
     }
 
     /// Writes the layer in the notation that YAML shares with JSON: nothing in it can be taken for a
@@ -265,4 +268,71 @@ pub struct LogTarget {
     /// Labels added to each line.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::{Layer, Service};
+
+    #[test]
+    fn keys_of_a_later_pebble_are_kept() {
+        let text = "services: {a: {override: replace, command: x, new-key: [1, {b: c}]}}";
+        let layer = Layer::from_yaml(text).unwrap();
+        assert_eq!(layer.services["a"].other["new-key"], serde_json::json!([1, {"b": "c"}]));
+        assert_eq!(Layer::from_yaml(&layer.to_yaml().unwrap()).unwrap(), layer);
+    }
+
+    #[test]
+    fn only_what_is_set_is_written() {
+        let layer =
+            Layer::from_yaml("{services: {a: {command: x}}, checks: {c: {override: merge}}}").unwrap();
+        assert_eq!(
+            layer.to_yaml().unwrap(),
+            r#"{"services":{"a":{"override":"replace","command":"x"}},"checks":{"c":{"override":"merge"}}}"#
+        );
+    }
+
+    #[test]
+    fn a_message_shows_nothing_of_the_document() {
+        let text = "services:\n  a:\n    environment: {PASSWORD: hunter2}\n    user-id: {}\n";
+        let message = Layer::from_yaml(text).unwrap_err().to_string();
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in any::<String>()) {
+            let _ = Layer::from_yaml(&text);
+        }
+
+        /// Random text is hardly ever close to a plan, so build it out of what plans are made of.
+        #[test]
+        fn almost_a_plan_is_read_without_panic(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "services", "checks", ":", ": ", "\n", "\n  ", "\n    ", "a", "- ", "{", "}", "[", "]", ",", "\"", "'", "&x ",
+                    "*x", "<<: ", "!!int ", "override: merge", "user-id: ", "-1", "1e99", "0x", "null", "~", "|", ">", "#", "---", "\t",
+                ]),
+                0..30,
+            ),
+        ) {
+            let _ = Layer::from_yaml(&pieces.concat());
+        }
+
+        #[test]
+        fn what_is_written_is_read(
+            command in any::<String>(),
+            environment in proptest::collection::btree_map(any::<String>(), any::<String>(), 0..5),
+            after in proptest::collection::vec(any::<String>(), 0..3),
+            user_id in proptest::option::of(any::<u32>()),
+        ) {
+            let service = Service { command, after, environment, user_id, ..Service::default() };
+            let layer = Layer { services: BTreeMap::from([("s".into(), service)]), ..Layer::default() };
+            prop_assert_eq!(Layer::from_yaml(&layer.to_yaml().unwrap()).unwrap(), layer);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Wire types of the Pebble API.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,8 @@ pub enum ServiceAction {
     Autostart,
 }
 
-/// A file to write.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A file to write. Its `Debug` shows the size of the content, which may be a private key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct FileWrite {
     /// Absolute path in the container.
     pub path: String,
@@ -70,8 +70,28 @@ pub struct FileWrite {
     pub mode: u32,
 }
 
-/// A command to run in the container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl fmt::Debug for FileWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileWrite")
+            .field("path", &self.path)
+            .field("content", &Bytes(&self.content))
+            .field("mode", &format_args!("{:#o}", self.mode))
+            .finish()
+    }
+}
+
+/// How many there are, for `Debug`.
+struct Bytes<'a>(&'a [u8]);
+
+impl fmt::Debug for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.0.len())
+    }
+}
+
+/// A command to run in the container. Its `Debug` shows of the environment only the names, and of the
+/// input only the size.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Exec {
     /// Program and arguments.
     pub command: Vec<String>,
@@ -89,6 +109,21 @@ pub struct Exec {
     pub owner: Owner,
     /// Sends standard error into [`ExecOutput::stdout`], in the order written.
     pub combine_stderr: bool,
+}
+
+impl fmt::Debug for Exec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exec")
+            .field("command", &self.command)
+            .field("environment", &self.environment.keys().collect::<Vec<_>>())
+            .field("working_dir", &self.working_dir)
+            .field("timeout", &self.timeout)
+            .field("stdin", &Bytes(&self.stdin))
+            .field("service_context", &self.service_context)
+            .field("owner", &self.owner)
+            .field("combine_stderr", &self.combine_stderr)
+            .finish()
+    }
 }
 
 /// What a command did.
@@ -217,8 +252,8 @@ pub(crate) mod octal {
 #[serde(transparent)]
 pub struct ChangeId(pub String);
 
-impl std::fmt::Display for ChangeId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ChangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
@@ -417,4 +452,22 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exec, FileWrite};
+
+    #[test]
+    fn contents_and_environments_do_not_show() {
+        let file = FileWrite { path: "/key".into(), content: b"hunter2".to_vec(), mode: 0o600 };
+        assert_eq!(format!("{file:?}"), r#"FileWrite { path: "/key", content: (7 bytes), mode: 0o600 }"#);
+        let exec = Exec {
+            environment: [("PASSWORD".into(), "hunter2".into())].into(),
+            stdin: b"hunter2".to_vec(),
+            ..Exec::default()
+        };
+        let text = format!("{exec:?}");
+        assert!(text.contains("PASSWORD") && !text.contains("hunter2") && !text.contains("104"), "{text}");
+    }
 }

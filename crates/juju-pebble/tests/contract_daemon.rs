@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use juju_pebble::{
     AddLayer, ChangeFilter, ChangeId, CheckLevel, CheckStatus, Client, Error, Exec, FileKind, FileWrite,
     Layer, Limits, MakeDir, NoticeFilter, Notify, Owner, Pebble as _, Service, ServiceAction, ServiceStatus,
@@ -59,6 +60,29 @@ async fn every_verb_says_that_nobody_is_there() {
     for failure in failures {
         assert!(failure.is_connection(), "{failure:?}");
         assert!(failure.to_string().contains("none.socket"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn calls_run_side_by_side() {
+    let daemon = Daemon::start().await;
+    let client = &daemon.client;
+    let path = daemon.path("file");
+    let now = Instant::now();
+    let commands: Vec<Exec> = (0..8).map(|number| shell(&format!("sleep 0.5; echo {number}"))).collect();
+    let outputs = join_all(commands.iter().map(|exec| client.exec(exec)));
+    let files: Vec<FileWrite> =
+        (0..20).map(|number| file(&format!("{path}{number}"), [number], 0o600)).collect();
+    let writes = join_all(files.iter().map(|file| client.write_file(file)));
+    let (outputs, writes) = tokio::join!(outputs, writes);
+    assert!(now.elapsed() < Duration::from_secs(4), "one after the other: {:?}", now.elapsed());
+    for (number, output) in outputs.into_iter().enumerate() {
+        assert_eq!(output.unwrap().stdout, format!("{number}\n").as_bytes());
+    }
+    assert!(writes.iter().all(Result::is_ok));
+    let contents = join_all(files.iter().map(|file| client.read_file(&file.path))).await;
+    for (file, content) in files.iter().zip(contents) {
+        assert_eq!(content.unwrap().as_ref(), Some(&file.content));
     }
 }
 

@@ -215,6 +215,18 @@ async fn files_and_results_must_fit_together() {
 }
 
 #[tokio::test]
+async fn without_the_right_to_read_files_the_daemon_says_so() {
+    let denied =
+        r#"{"type":"error","status-code":401,"result":{"message":"access denied","kind":"login-required"}}"#;
+    let server = Server::start(move |_, _| json(401, denied));
+    let result = server.client.read_file("/a").await;
+    assert!(
+        matches!(&result, Err(Error::Api { status: 401, message, .. }) if message == "access denied"),
+        "{result:?}"
+    );
+}
+
+#[tokio::test]
 async fn null_is_an_empty_list() {
     let server = Server::start(|_, _| json(200, r#"{"type":"sync","result":null}"#));
     let client = &server.client;
