@@ -300,6 +300,12 @@ async fn passing_failures_are_retried_and_final_ones_not() {
     assert_eq!((sent.accepted, sent.failed, sent.requests, sent.connections), (3, 0, 6, 6), "{sent:?}");
     assert!(sent.errors.iter().any(|error| error.contains("502")), "{sent:?}");
 
+    // A pause that no clock can hold is longer than any time allowed.
+    let (url, server) = scripted(vec![answer("503 Busy\r\nretry-after: 18446744073709551615")]).await;
+    let sent = send(SendConfig { url, timeout: Duration::MAX, ..config.clone() }).await.unwrap();
+    server.await.unwrap();
+    assert_eq!((sent.accepted, sent.failed, sent.requests), (0, 3, 1), "{sent:?}");
+
     let (url, server) = scripted(vec![answer("413 Too Large")]).await;
     let sent = send(SendConfig { url, ..config }).await.unwrap();
     server.await.unwrap();

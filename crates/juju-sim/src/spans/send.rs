@@ -26,6 +26,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 /// The longest that one attempt may take, however much time is left.
 const MAX_ATTEMPT: Duration = Duration::from_secs(10);
+/// The longest time that one can ask for: a day.
+const MAX_TIMEOUT: Duration = Duration::from_hours(24);
 /// How many error texts and trace identifiers are kept.
 const MAX_ERRORS: usize = 16;
 const MAX_TRACE_IDS: usize = 1000;
@@ -48,7 +50,7 @@ pub struct SendConfig {
     pub resource: BTreeMap<String, String>,
     /// Value of the `X-Scope-OrgID` header, if any.
     pub tenant: Option<String>,
-    /// The time for all of it, with retries. What was not accepted by then has failed.
+    /// The time for all of it, with retries, at most a day. What was not accepted by then has failed.
     pub timeout: Duration,
     /// Makes identifiers repeatable. Without it they are random.
     pub seed: Option<u64>,
@@ -139,7 +141,7 @@ pub async fn send(config: SendConfig) -> Result<Sent, SendError> {
     let resource = config.resource.clone().into_iter().collect();
     let mut generator = Generator::new(&config.service_name, resource, config.seed, SystemTime::now());
     let mut exporter = Exporter {
-        deadline: Instant::now() + config.timeout,
+        deadline: Instant::now() + config.timeout.min(MAX_TIMEOUT),
         sent: Sent {
             protocol: config.protocol,
             url: config.url.clone(),
@@ -443,7 +445,8 @@ impl Exporter {
             let retry = match asked.map(Duration::from_secs) {
                 _ if !transient => Retry::Never,
                 None => Retry::Usual,
-                Some(asked) => Retry::After(asked),
+                // Neither without any pause nor, as far as this program is concerned, never.
+                Some(asked) => Retry::After(asked.clamp(FIRST_PAUSE, MAX_TIMEOUT)),
             };
             return Err(Failure { reason, retry });
         }
