@@ -1,0 +1,112 @@
+//! Stand-ins for the other side: charms built into the simulator, and the processes they run.
+//!
+//! A double is a charm like any other, written with the same libraries; only that it runs in the daemon, and so needs no packing.
+//! Its hooks follow the same order and its writes the same transactions.
+
+pub(crate) mod pebble;
+mod s3;
+pub(crate) mod worker;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, PoisonError},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Subcommand;
+use juju_ops::{
+    Event, Hook, HookEnv,
+    tools::{BoxFuture, HookTools, ToolCall, ToolOutput, TransportError},
+};
+use juju_sim::{CharmMeta, session::AgentPaths, spans};
+
+use crate::{
+    agent::{Shared, perform},
+    daemon::Model,
+};
+
+/// Every double by name.
+const DOUBLES: [(&str, &str); 2] = [("s3", s3::META), ("tempo-worker", worker::META)];
+
+/// What a double declares.
+pub(crate) fn meta(name: &str) -> Result<CharmMeta> {
+    let known: Vec<_> = DOUBLES.iter().map(|(name, _)| format!("double:{name}")).collect();
+    let (_, text) = DOUBLES
+        .iter()
+        .find(|(known, _)| *known == canonical(name))
+        .with_context(|| format!("there is no double:{name}; there are: {}", known.join(", ")))?;
+    CharmMeta::from_texts("", Some(text), None, None).context("a double's declarations")
+}
+
+/// Short names that are accepted as well.
+fn canonical(name: &str) -> &str {
+    match name {
+        "worker" => "tempo-worker",
+        other => other,
+    }
+}
+
+/// Hook tools answered in this process.
+struct InProcess {
+    model: Arc<Model>,
+    unit: String,
+    session: Shared,
+    charm_dir: PathBuf,
+}
+
+impl HookTools for InProcess {
+    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<ToolOutput, TransportError>> {
+        let argv: Vec<String> = std::iter::once(call.tool.to_owned()).chain(call.args).collect();
+        let output =
+            perform(&self.model, &self.unit, &self.session, &argv, call.stdin.as_deref(), &self.charm_dir);
+        Box::pin(std::future::ready(Ok(output)))
+    }
+}
+
+/// Runs one hook of a double.
+pub(crate) async fn dispatch(
+    model: &Arc<Model>,
+    unit: &str,
+    name: &str,
+    session: &Shared,
+    paths: &AgentPaths,
+) -> Result<()> {
+    let env = session.lock().unwrap_or_else(PoisonError::into_inner).environment(paths);
+    let var = |name: &str| env.get(name).cloned();
+    let tools = InProcess {
+        model: Arc::clone(model),
+        unit: unit.to_owned(),
+        session: Arc::clone(session),
+        charm_dir: paths.charm_dir.clone(),
+    };
+    let folder = PathBuf::from("no-containers");
+    let containers: juju_ops::Containers =
+        Arc::new(move |name| Arc::new(juju_pebble::Client::new(folder.join(name))));
+    let hook = Hook::new(HookEnv::from_vars(var)?, Event::from_vars(var), Arc::new(tools), containers);
+    match canonical(name) {
+        "s3" => s3::run(&hook).await?,
+        "tempo-worker" => worker::run(model, &hook).await?,
+        other => bail!("there is no double:{other}"),
+    }
+    hook.commit().await?;
+    Ok(())
+}
+
+/// Processes that run in pods.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Workload {
+    /// Receive spans and count them, in the place of Tempo.
+    Sink(spans::cli::SinkArgs),
+    /// Send spans as an instrumented program would.
+    Send(spans::cli::SendArgs),
+}
+
+/// Runs such a process.
+pub(crate) fn workload(workload: &Workload) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(match workload.clone() {
+        Workload::Sink(sink) => runtime.block_on(sink.run())?,
+        Workload::Send(send) => runtime.block_on(send.run())?,
+    })
+}

@@ -1,0 +1,466 @@
+//! What the control socket's requests do.
+
+use std::{
+    collections::BTreeMap,
+    process::Stdio,
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use juju_sim::{
+    Event, Role,
+    client::{
+        ActionOutcome, ApplicationStatus, ExecOutcome, ModelStatus, OptionValue, RelationInfo,
+        RelationStatus, Request, SimulatorStatus, UnitDetails, UnitStatus,
+    },
+};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::{
+    agent, charm,
+    controller::{Controller, Source, agent as agent_status, describe, split, workload},
+    daemon::{Fault, Model, wait_for},
+    dns::CLUSTER,
+    doubles,
+    enter::INSIDE,
+    pod::CHARM,
+};
+
+/// Fulfils one request.
+pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value> {
+    Ok(match request {
+        Request::Status => serde_json::to_value(status(model))?,
+        Request::ShowUnit { unit } => serde_json::to_value(show_unit(model, &unit)?)?,
+        Request::Config { app, set, reset } => {
+            if !(set.is_empty() && reset.is_empty()) {
+                model.change(|controller| controller.configure(&app, &set, &reset))?;
+            }
+            serde_json::to_value(options(&model.controller(), &app)?)?
+        }
+        Request::Integrate { left, right } => {
+            model.change(|controller| controller.integrate(&left, &right))?.into()
+        }
+        Request::RemoveRelation { left, right } => {
+            model.change(|controller| controller.remove_relation(&left, &right))?;
+            Value::Null
+        }
+        Request::AddUnit { app, count } => {
+            let names: Result<Vec<_>> = (0..count).map(|_| model.add_unit(&app)).collect();
+            names?.into()
+        }
+        Request::RemoveUnit { target, count } => remove_unit(model, &target, count)?.into(),
+        Request::RemoveApplication { app } => {
+            model.change(|controller| controller.remove_application(&app))?;
+            Value::Null
+        }
+        Request::Run { unit, action, params, timeout } => {
+            serde_json::to_value(run(model, &unit, &action, params, timeout).await?)?
+        }
+        Request::DebugLog { after, include, level, limit } => {
+            serde_json::to_value(model.log.select(after, include.as_deref(), &level, limit))?
+        }
+        Request::Exec { unit, container, command, stdin, timeout } => {
+            serde_json::to_value(exec(model, &unit, container.as_deref(), &command, stdin, timeout).await?)?
+        }
+        Request::Wait { apps, active, timeout } => {
+            wait(model, &apps, active, Duration::from_secs(timeout)).await?;
+            Value::Null
+        }
+        Request::Resolved { unit, retry } => {
+            model.change(|controller| {
+                let unit = controller.resolve(&unit)?;
+                controller.resolved(&unit, retry, Instant::now())
+            })?;
+            Value::Null
+        }
+        Request::Dispatch { unit, event } => {
+            model.change(|controller| dispatch(controller, &unit, &event))?;
+            Value::Null
+        }
+        Request::Refresh { app, charm } => refresh(model, &app, charm)?.into(),
+        Request::KillContainer { unit, container } => {
+            let unit = model.controller().resolve(&unit)?;
+            pod(model, &unit)?.kill_container(&container)?;
+            Value::Null
+        }
+        Request::FailHookTool { unit, tool, nth } => {
+            let unit = model.controller().resolve(&unit)?;
+            if !juju_sim::tools::TOOLS.iter().any(|(known, _)| *known == tool) {
+                bail!("there is no hook tool {tool:?}");
+            }
+            let fault = Fault { unit, tool, left: nth.max(1) };
+            model.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+            Value::Null
+        }
+        Request::KillLeader { app } => {
+            let (old, new) = model.change(|controller| controller.depose(&app))?;
+            agent::replace_pod(model, &old).await?;
+            new.into()
+        }
+        Request::Partition { unit, heal } => {
+            let unit = model.controller().resolve(&unit)?;
+            pod(model, &unit)?.connect(heal).await?;
+            Value::Null
+        }
+        Request::SendSpans { unit, protocol, url, spans, timeout } => {
+            send_spans(model, &unit, &protocol, &url, spans, timeout).await?
+        }
+        Request::Counts { app } => serde_json::to_value(counts(model, app.as_deref()).await?)?,
+        Request::Down => Value::Null,
+    })
+}
+
+fn pod(model: &Model, unit: &str) -> Result<Arc<crate::pod::Pod>> {
+    if model.host.is_none() {
+        bail!("this model runs without pods, because namespaces cannot be made here (see: juju-sim doctor)");
+    }
+    model.pod(unit).with_context(|| format!("the pod of {unit} is not there"))
+}
+
+/// The whole model at a glance.
+fn status(model: &Model) -> ModelStatus {
+    let controller = model.controller();
+    let applications = controller.applications.iter().map(|(name, application)| {
+        let units = application.units.iter().map(|(number, unit)| {
+            let status = UnitStatus {
+                leader: application.leader == Some(*number),
+                workload: workload(unit),
+                agent: agent_status(unit),
+                address: unit.address.map(|ip| ip.to_string()).unwrap_or_default(),
+                ports: unit.ports.iter().cloned().collect(),
+            };
+            (format!("{name}/{number}"), status)
+        });
+        let status = ApplicationStatus {
+            charm: application.meta.name.clone(),
+            revision: application.revision,
+            version: application.version.clone(),
+            scale: application.units.values().filter(|unit| !unit.dying).count(),
+            status: controller.app_status(application),
+            address: format!("{name}.{}.{CLUSTER}", controller.name),
+            units: units.collect(),
+        };
+        (name.clone(), status)
+    });
+    let relations = controller.relations.iter().filter_map(|(id, relation)| {
+        let provider = relation.ends.first()?;
+        let requirer = relation.ends.iter().find(|end| end.role == Role::Requirer).unwrap_or(provider);
+        Some(RelationStatus {
+            id: *id,
+            provider: describe(provider),
+            requirer: describe(requirer),
+            interface: relation.interface.clone(),
+            kind: if relation.peer() { "peer" } else { "regular" }.to_owned(),
+            status: if relation.dying { "removing" } else { "joined" }.to_owned(),
+        })
+    });
+    ModelStatus {
+        model: controller.name.clone(),
+        uuid: controller.uuid.clone(),
+        version: juju_sim::State::default().juju_version,
+        simulator: SimulatorStatus {
+            pods: model.host.is_some(),
+            pebble: model.pebble,
+            reasons: model.reasons.clone(),
+        },
+        settled: controller.unsettled(Instant::now()).is_empty(),
+        applications: applications.collect(),
+        relations: relations.collect(),
+    }
+}
+
+/// One unit in depth.
+fn show_unit(model: &Model, name: &str) -> Result<UnitDetails> {
+    let controller = model.controller();
+    let name = controller.resolve(name)?;
+    let (app, number) = split(&name).context("not a unit's name")?;
+    let application = controller.application(app)?;
+    let unit = application.units.get(&number).context("unit not found")?;
+    let relation_info = controller.relations.iter().filter_map(|(id, relation)| {
+        let local = relation.local(app)?;
+        let remote = relation.remote(app)?;
+        Some(RelationInfo {
+            relation_id: *id,
+            endpoint: local.endpoint.clone(),
+            related_application: remote.app.clone(),
+            related_endpoint: remote.endpoint.clone(),
+            application_data: relation.app_data(&remote.app),
+            local_application_data: relation.app_data(app),
+            local_unit: relation.unit_data(&name),
+            related_units: relation
+                .unit_names()
+                .filter(|other| *other != name && split(other).is_some_and(|(other, _)| other == remote.app))
+                .map(|other| (other.to_owned(), relation.unit_data(other)))
+                .collect(),
+        })
+    });
+    Ok(UnitDetails {
+        leader: application.leader == Some(number),
+        address: unit.address.map(|ip| ip.to_string()).unwrap_or_default(),
+        fqdn: format!("{app}-{number}.{app}-endpoints.{}.{CLUSTER}", controller.name),
+        workload: workload(unit),
+        agent: agent_status(unit),
+        workload_version: unit.version.clone(),
+        opened_ports: unit.ports.iter().cloned().collect(),
+        containers: unit
+            .containers
+            .iter()
+            .map(|name| (name.clone(), unit.boots.get(name).cloned().unwrap_or_default()))
+            .collect(),
+        hooks: unit.hooks.clone(),
+        relation_info: relation_info.collect(),
+        unit: name.clone(),
+    })
+}
+
+fn options(controller: &Controller, app: &str) -> Result<BTreeMap<String, OptionValue>> {
+    let application = controller.application(app)?;
+    let option = |(name, declared): (&String, &juju_sim::charm::ConfigOption)| {
+        let set = application.options.get(name);
+        let default = declared.default.clone().unwrap_or_default();
+        let source = if set.is_some() {
+            "user"
+        } else if declared.default.is_some() {
+            "default"
+        } else {
+            "unset"
+        };
+        let value = OptionValue {
+            value: set.cloned().unwrap_or_else(|| default.clone()),
+            default,
+            source: source.to_owned(),
+            kind: format!("{:?}", declared.kind).to_lowercase(),
+            description: declared.description.clone(),
+        };
+        (name.clone(), value)
+    };
+    Ok(application.meta.config.iter().map(option).collect())
+}
+
+fn remove_unit(model: &Model, target: &str, count: u32) -> Result<Vec<String>> {
+    model.change(|controller| {
+        let names = if target.contains('/') {
+            vec![controller.resolve(target)?]
+        } else {
+            let living = controller.application(target)?.units.iter().filter(|(_, unit)| !unit.dying);
+            living.rev().take(count as usize).map(|(number, _)| format!("{target}/{number}")).collect()
+        };
+        names.iter().try_for_each(|name| controller.remove_unit(name))?;
+        Ok(names)
+    })
+}
+
+/// Queues an action and waits for its outcome.
+async fn run(
+    model: &Arc<Model>,
+    unit: &str,
+    action: &str,
+    params: BTreeMap<String, Value>,
+    timeout: u64,
+) -> Result<ActionOutcome> {
+    let id = model.action_id();
+    let unit = model.change(|controller| {
+        let unit = controller.resolve(unit)?;
+        let (app, _) = split(&unit).context("not a unit's name")?;
+        let meta = &controller.application(app)?.meta;
+        let Some(declared) = meta.actions.get(action) else {
+            let known: Vec<_> = meta.actions.keys().map(String::as_str).collect();
+            bail!("{app} has no action {action:?}; it has: {}", known.join(", "));
+        };
+        if let Some(missing) = declared.required.iter().find(|name| !params.contains_key(*name)) {
+            bail!("action {action:?} needs the parameter {missing:?}");
+        }
+        if declared.additional_properties == Some(false)
+            && let Some(unknown) = params.keys().find(|name| !declared.params.contains_key(*name))
+        {
+            bail!("action {action:?} has no parameter {unknown:?}");
+        }
+        let event = Event::Action { name: action.to_owned(), id: id.clone(), params };
+        controller.unit_mut(&unit).context("unit not found")?.queue.push_back(event);
+        anyhow::Ok(unit)
+    })?;
+    let outcome = wait_for(model, Duration::from_secs(timeout), |model| {
+        let done = model.actions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        done.ok_or_else(|| match model.controller().unit(&unit) {
+            None => format!("{unit} was removed before it ran {action}"),
+            Some(state) => match agent_status(state).message {
+                message if message.is_empty() => format!("{unit} did not run {action} within {timeout} s"),
+                message => format!("{unit} did not run {action} within {timeout} s: {message}"),
+            },
+        })
+    });
+    outcome.await.map_err(anyhow::Error::msg)
+}
+
+/// Runs a command in a pod.
+async fn exec(
+    model: &Arc<Model>,
+    unit: &str,
+    container: Option<&str>,
+    command: &[String],
+    stdin: Option<String>,
+    timeout: u64,
+) -> Result<ExecOutcome> {
+    let unit = model.controller().resolve(unit)?;
+    let pod = pod(model, &unit)?;
+    let container = container.unwrap_or(CHARM);
+    if container != CHARM {
+        let controller = model.controller();
+        let known = controller.unit(&unit).map(|unit| unit.containers.clone()).unwrap_or_default();
+        if !known.contains(container) {
+            let known: Vec<_> = known.iter().map(String::as_str).collect();
+            bail!("{unit} has no container {container:?}; it has: charm, {}", known.join(", "));
+        }
+    }
+    let mut child = pod
+        .command(container, pod.shell_env(container), Some("/".into()), command)?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("entering the pod")?;
+    if let Some(mut input) = child.stdin.take()
+        && let Some(text) = stdin
+    {
+        // A command that does not read its input is no error.
+        let _ = input.write_all(text.as_bytes()).await;
+    }
+    let output = tokio::time::timeout(Duration::from_secs(timeout), child.wait_with_output()).await;
+    let output =
+        output.map_err(|_| anyhow::anyhow!("{} did not end within {timeout} s", command.join(" ")))??;
+    Ok(ExecOutcome {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// Waits until nothing is left to do and, if asked, applications are active.
+async fn wait(model: &Arc<Model>, apps: &[String], active: bool, timeout: Duration) -> Result<()> {
+    for app in apps {
+        model.controller().application(app)?;
+    }
+    let missing = wait_for(model, timeout, |model| {
+        let controller = model.controller();
+        let mut reasons = controller.unsettled(Instant::now());
+        for (name, application) in &controller.applications {
+            if !active || !(apps.is_empty() || apps.contains(name)) {
+                continue;
+            }
+            for (number, unit) in &application.units {
+                let status = workload(unit);
+                if status.current != "active" && unit.failed.is_none() {
+                    reasons.push(
+                        format!("{name}/{number}: {} {}", status.current, status.message)
+                            .trim_end()
+                            .to_owned(),
+                    );
+                }
+            }
+        }
+        if reasons.is_empty() { Ok(()) } else { Err(reasons.join("\n  ")) }
+    });
+    missing
+        .await
+        .map_err(|reasons| anyhow::anyhow!("after {} s there is still:\n  {reasons}", timeout.as_secs()))
+}
+
+/// Queues one hook by name.
+fn dispatch(controller: &mut Controller, unit: &str, name: &str) -> Result<()> {
+    let unit = controller.resolve(unit)?;
+    let (app, _) = split(&unit).context("not a unit's name")?;
+    let meta = &controller.application(app)?.meta;
+    let event = match name {
+        "install" => Event::Install,
+        "start" => Event::Start,
+        "config-changed" => Event::ConfigChanged,
+        "update-status" => Event::UpdateStatus,
+        "upgrade-charm" => Event::UpgradeCharm,
+        "leader-elected" => Event::LeaderElected,
+        "leader-settings-changed" => Event::LeaderSettingsChanged,
+        other => match other.strip_suffix("-pebble-ready") {
+            Some(container) if meta.containers.contains_key(container) => Event::pebble_ready(container),
+            Some(container) => bail!("{app} has no container {container:?}"),
+            None => match other.strip_suffix("-relation-changed") {
+                Some(endpoint) => {
+                    let id = controller.relations.iter().find(|(_, relation)| {
+                        relation.local(app).is_some_and(|end| end.endpoint == endpoint)
+                    });
+                    let (id, _) = id.with_context(|| format!("{app} has no relation at {endpoint:?}"))?;
+                    Event::relation_changed(endpoint, *id)
+                }
+                None => Event::Other(other.to_owned()),
+            },
+        },
+    };
+    controller.unit_mut(&unit).context("unit not found")?.queue.push_back(event);
+    Ok(())
+}
+
+fn refresh(model: &Model, app: &str, charm: Option<String>) -> Result<u32> {
+    let charm = match (charm, &model.controller().application(app)?.source) {
+        (Some(charm), _) => charm,
+        (None, Source::Path(path)) => path.to_string_lossy().into_owned(),
+        (None, Source::Double(name)) => format!("double:{name}"),
+    };
+    let (source, meta) = charm::load(&charm)?;
+    model.change(|controller| {
+        controller.refresh(app, source, meta)?;
+        Ok(controller.application(app)?.revision)
+    })
+}
+
+/// Sends spans from a pod.
+async fn send_spans(
+    model: &Arc<Model>,
+    unit: &str,
+    protocol: &str,
+    url: &str,
+    spans: u64,
+    timeout: f64,
+) -> Result<Value> {
+    let (spans, seconds) = (spans.to_string(), timeout.to_string());
+    let options =
+        ["--protocol", protocol, "--url", url, "--spans", &spans, "--timeout", &seconds, "--format", "json"];
+    let command: Vec<_> =
+        [INSIDE, "workload", "send"].into_iter().chain(options).map(str::to_owned).collect();
+    let outcome = exec(model, unit, None, &command, None, 600).await?;
+    match serde_json::from_str(&outcome.stdout) {
+        Ok(sent) => Ok(sent),
+        Err(_) => bail!("{unit} could not send: {}", outcome.stderr.trim().trim_start_matches("ERROR ")),
+    }
+}
+
+/// What the sinks of an application's units counted, or of all.
+async fn counts(model: &Arc<Model>, app: Option<&str>) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
+    let units: Vec<String> = {
+        let controller = model.controller();
+        if let Some(app) = app {
+            controller.application(app)?;
+        }
+        controller
+            .unit_names()
+            .filter(|unit| app.is_none_or(|app| split(unit).is_some_and(|(of, _)| of == app)))
+            .collect()
+    };
+    let mut found = BTreeMap::new();
+    for unit in units {
+        if let Some(counts) = doubles::worker::counts(model, &unit)
+            .await
+            .with_context(|| format!("asking the sink of {unit}"))?
+        {
+            found.insert(unit, counts);
+        }
+    }
+    if let (Some(app), true) = (app, found.is_empty()) {
+        bail!("no unit of {app} receives spans");
+    }
+    Ok(found)
+}
+
+/// A value that a user typed as a parameter of an action: JSON where it is some, text otherwise.
+pub(crate) fn typed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| json!(text))
+}
