@@ -1,7 +1,10 @@
 //! A local Juju: run and test charms on one machine, without a controller.
 
 pub mod charm;
+pub mod client;
 pub mod event;
+pub mod jujuc;
+pub mod model;
 pub mod session;
 pub mod spans;
 pub mod state;
