@@ -458,6 +458,8 @@ pub struct Container {
     pub execs: Vec<ExecHandler>,
     /// Services that cannot start: they exit at once.
     pub broken_services: BTreeSet<String>,
+    /// Checks of the plan that fail; all others are up.
+    pub down_checks: BTreeSet<String>,
 }
 
 impl Container {
@@ -501,8 +503,19 @@ impl Container {
             can_connect: true,
             boot_id: format!("boot-{next}"),
             execs: std::mem::take(&mut self.execs),
+            broken_services: std::mem::take(&mut self.broken_services),
             ..Self::default()
         };
+    }
+
+    /// The plan that all layers make together.
+    #[must_use]
+    pub fn plan(&self) -> Layer {
+        let mut plan = Layer::default();
+        for LabelledLayer { layer, .. } in &self.layers {
+            plan.combine(layer);
+        }
+        plan
     }
 
     /// A file's text.
