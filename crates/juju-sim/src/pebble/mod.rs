@@ -1,9 +1,12 @@
 //! A Pebble without processes: the daemon's verbs over a [`Container`] that is plain data.
 //!
-//! [`Double`] implements [`juju_pebble::Pebble`], so a charm in the same process cannot tell the difference.
+//! [`Double`] implements [`juju_pebble::Pebble`], so a charm in the same process cannot tell the difference;
+//! [`serve`] puts the daemon's HTTP API in front of it, for charms in processes of their own.
 //!
 //! Layers merge and are refused as the daemon does it. A service "runs" when its state says so; commands answer what
 //! their [`ExecHandler`] says. Nothing here waits: a start takes no second.
+
+mod front;
 
 use std::{
     collections::BTreeSet,
@@ -15,6 +18,8 @@ use juju_pebble::{
     BoxFuture, Error, Exec, ExecOutput, FileWrite, Layer, Pebble, ServiceAction, ServiceInfo, ServiceStatus,
     Startup, SystemInfo,
 };
+
+pub use front::{Server, serve};
 
 use crate::state::{Container, ExecHandler, File, LabelledLayer};
 
@@ -289,7 +294,9 @@ impl Inner {
         let mut started = Vec::new();
         let mut failed = Vec::new();
         for name in start {
-            if runs(&self.container, &name) || started.contains(&name) || failed.contains(&name) {
+            // A service that waits for its next try is started at once, as the daemon does it.
+            let is_up = self.container.services.get(&name) == Some(&ServiceStatus::Active);
+            if is_up || started.contains(&name) || failed.contains(&name) {
                 continue;
             }
             self.container

@@ -86,8 +86,8 @@ fn content(args: &Args, words: &[String]) -> Result<Content, Refusal> {
     Ok(content)
 }
 
-/// Go durations: `1h30m`, `500ms`.
-fn duration(text: &str) -> Option<Duration> {
+/// Go durations longer than nothing: `1h30m`, `500ms`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     let mut rest = text;
     while !rest.is_empty() {
