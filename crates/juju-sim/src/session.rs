@@ -150,8 +150,8 @@ pub struct Commit {
     pub secret_revokes: BTreeMap<String, BTreeSet<String>>,
     /// Removed revisions by secret id; `None` stands for all of them.
     pub secret_deletes: BTreeMap<String, Option<BTreeSet<u32>>>,
-    /// Storage asked for: count by name.
-    pub add_storage: BTreeMap<String, u32>,
+    /// Storage asked for: name and count of each request.
+    pub add_storage: Vec<(String, u32)>,
     /// Whether the agent also refreshes the unit's addresses (`config-changed`).
     pub update_network_info: bool,
 }
@@ -531,10 +531,6 @@ impl Session {
                 app_changes: changes(&bags.app),
             })
         });
-        let mut add_storage = BTreeMap::new();
-        for (name, count) in &pending.add_storage {
-            *add_storage.entry(name.clone()).or_default() += count;
-        }
         Commit {
             relations: relations.filter(|write| write.unit.is_some() || write.app.is_some()).collect(),
             open_ports: pending.open_ports.clone(),
@@ -546,7 +542,7 @@ impl Session {
             secret_grants: pending.secret_grants.clone(),
             secret_revokes: pending.secret_revokes.clone(),
             secret_deletes: pending.secret_deletes.clone(),
-            add_storage,
+            add_storage: pending.add_storage.clone(),
             update_network_info: self.event == Event::ConfigChanged,
         }
     }

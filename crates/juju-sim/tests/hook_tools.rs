@@ -15,9 +15,10 @@ use juju_sim::{
     CharmMeta, Event, Finished, Session, State,
     charm::{ConfigOption, Endpoint, OptionType, Role},
     event::{RelationEvent, SecretEvent},
+    session::{AgentPaths, SecretUpdate},
     state::{Access, Databag, GoalState, GoalStatus, Model, Network, Relation, Secret, Status, Storage},
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 /// Calls that do not match, by session and number, and why.
 const DEVIATIONS: &[(&str, u64, &str)] = &[];
@@ -293,8 +294,7 @@ fn play(recording: &Recording, base: &Path) -> (Vec<(u64, String, String)>, Fini
     let mut session = Session::new(Arc::new(meta), state, event);
     let mut wrong = Vec::new();
     for Call { number, line } in &recording.calls {
-        // Unfulfilled environments are the client program's business, not the session's.
-        if line.get("env").is_some() || line.get("env-unset").is_some() {
+        if answered_by_client(line) {
             continue;
         }
         let argv: Vec<String> = line["argv"].as_array().unwrap().iter().map(text).collect();
@@ -338,32 +338,271 @@ fn agent_dir() -> tempfile::TempDir {
     dir
 }
 
+/// Whether the client program, not the agent, gave the recorded answer: its environment was tampered with.
+fn answered_by_client(line: &Value) -> bool {
+    line.get("env").is_some() || line.get("env-unset").is_some()
+}
+
 #[test]
 fn every_recorded_call_is_answered_as_juju_did() {
     let dir = agent_dir();
+    // Matching and played calls by tool.
     let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
     let mut unexpected = String::new();
-    let mut stale: Vec<_> = DEVIATIONS.iter().map(|(session, number, _)| (*session, *number)).collect();
+    let mut stale: BTreeSet<_> =
+        DEVIATIONS.iter().map(|(session, number, _)| (session.to_string(), *number)).collect();
     for recording in recordings() {
         let (wrong, _) = play(&recording, dir.path());
-        for call in &recording.calls {
-            let tool = text(&call.line["argv"][0]);
-            counts.entry(tool).or_default().1 += 1;
+        for call in recording.calls.iter().filter(|call| !answered_by_client(&call.line)) {
+            let count = counts.entry(text(&call.line["argv"][0])).or_default();
+            count.0 += 1;
+            count.1 += 1;
         }
         for (number, tool, report) in wrong {
-            counts.entry(tool).or_default().0 += 1;
-            let known =
-                stale.iter().position(|(session, known)| *session == recording.name && *known == number);
-            match known {
-                Some(at) => drop(stale.swap_remove(at)),
-                None => {
-                    let _ = writeln!(unexpected, "{} {number}: {report}", recording.name);
-                }
+            counts.entry(tool).or_default().0 -= 1;
+            if !stale.remove(&(recording.name.clone(), number)) {
+                let _ = writeln!(unexpected, "{} {number}: {report}", recording.name);
             }
         }
     }
-    let (wrong, all) = counts.values().fold((0, 0), |(wrong, all), (w, a)| (wrong + w, all + a));
-    println!("{} of {all} recorded calls match", all - wrong);
+    for (tool, (right, played)) in &counts {
+        println!("{tool}: {right} of {played}");
+    }
     assert!(unexpected.is_empty(), "{unexpected}");
     assert!(stale.is_empty(), "these match now, so take them off the list: {stale:?}");
+    // Not one recording is lost on the way, and every tool is in them.
+    let played: usize = counts.values().map(|(_, played)| played).sum();
+    let by_client =
+        recordings().iter().flat_map(|r| &r.calls).filter(|call| answered_by_client(&call.line)).count();
+    assert_eq!((played, by_client), (677, 8));
+    let tools: BTreeSet<&str> = counts.keys().map(String::as_str).collect();
+    assert_eq!(tools, juju_sim::tools::TOOLS.iter().map(|(tool, _)| *tool).collect());
+}
+
+/// The commit as the agent sends it, in the terms of the recordings.
+fn wire(finished: &Finished, meta: &CharmMeta, before: &State) -> Value {
+    let (commit, unit) = (&finished.commit, before.unit_tag());
+    let mut out = Map::new();
+    out.insert("tag".into(), json!(unit));
+    let mut put = |key: &str, value: Value| {
+        if value.as_array().is_none_or(|list| !list.is_empty()) && value != Value::Null && value != false {
+            out.insert(key.to_owned(), value);
+        }
+    };
+    put("update-network-info", commit.update_network_info.into());
+    let relations = commit.relations.iter().map(|write| {
+        let relation = before.relation_by_id(write.id).unwrap();
+        let tag = relation.tag(before.app(), meta.role(&write.endpoint));
+        json!({"relation": tag, "unit": unit, "settings": write.unit, "application-settings": write.app})
+    });
+    put("relation-unit-settings", relations.collect());
+    let ports = |changes: &BTreeSet<juju_sim::session::PortChange>| -> Value {
+        let mut list: Vec<(i64, Value)> = changes
+            .iter()
+            .map(|change| {
+                let (number, protocol) = change.port.split_once('/').unwrap_or(("-1", &change.port));
+                let number: i64 = number.parse().unwrap();
+                let port = json!({
+                    "tag": unit, "protocol": protocol, "from-port": number, "to-port": number,
+                    "endpoint": change.endpoint,
+                });
+                (number, port)
+            })
+            .collect();
+        list.sort_by_key(|(number, _)| *number);
+        list.into_iter().map(|(_, port)| port).collect()
+    };
+    put("open-ports", ports(&commit.open_ports));
+    put("close-ports", ports(&commit.close_ports));
+    if let Some(state) = &commit.unit_state {
+        put("unit-state", json!({"tag": unit, "charm-state": state}));
+    }
+    let storage = commit
+        .add_storage
+        .iter()
+        .map(|(name, count)| json!({"unit": unit, "name": name, "storage": {"count": count}}));
+    put("add-storage", storage.collect());
+    let uri = |id: &String| format!("secret:{id}");
+    let properties = |update: &SecretUpdate, mut value: Value| {
+        for (key, text) in [
+            ("label", &update.label),
+            ("description", &update.description),
+            ("rotate-policy", &update.rotate),
+            ("expire-time", &update.expire),
+        ] {
+            if let Some(text) = text {
+                value[key] = json!(text);
+            }
+        }
+        if let Some(content) = &update.content {
+            value["content"] = json!({"data": content});
+        }
+        value
+    };
+    let creates = commit.secret_creates.iter();
+    put(
+        "secret-creates",
+        creates.map(|(id, c)| properties(&c.with, json!({"uri": uri(id), "owner-tag": c.owner}))).collect(),
+    );
+    put("secret-track-latest", commit.secret_track_latest.iter().map(|id| json!(id)).collect());
+    let updates = commit.secret_updates.iter();
+    put("secret-updates", updates.map(|(id, update)| properties(update, json!({"uri": uri(id)}))).collect());
+    let grants = commit.secret_grants.iter().flat_map(|(id, all)| all.iter().map(move |access| (id, access)));
+    put(
+        "secret-grants",
+        grants
+            .map(|(id, a)| json!({"uri": uri(id), "scope-tag": a.scope, "subject-tags": [a.target], "role": a.role}))
+            .collect(),
+    );
+    let revokes = commit.secret_revokes.iter();
+    put(
+        "secret-revokes",
+        revokes.map(|(id, targets)| json!({"uri": uri(id), "subject-tags": targets})).collect(),
+    );
+    let deletes = commit.secret_deletes.iter().map(|(id, revisions)| {
+        let mut value = json!({"uri": uri(id), "label": ""});
+        if let Some(revisions) = revisions {
+            value["revisions"] = json!(revisions);
+        }
+        value
+    });
+    put("secret-deletes", deletes.collect());
+    Value::Object(out)
+}
+
+/// A recorded commit without what a session does not know: checksums, and scopes of revocations.
+fn comparable(commit: &Value) -> Value {
+    let mut commit = commit.clone();
+    for key in ["secret-creates", "secret-updates", "secret-revokes", "secret-deletes"] {
+        let Some(list) = commit.get_mut(key).and_then(Value::as_array_mut) else { continue };
+        for entry in list.iter_mut() {
+            if let Some(content) = entry.get_mut("content").and_then(Value::as_object_mut) {
+                content.remove("checksum");
+            }
+            if key == "secret-revokes" {
+                let revoke = entry.as_object_mut().unwrap();
+                revoke.remove("scope-tag");
+                revoke.remove("role");
+            }
+            if entry["expire-time"].as_str().is_some_and(|time| time.starts_with("<now")) {
+                // One hour after the session's own clock.
+                entry["expire-time"] = json!("2026-01-02T04:04:05Z");
+            }
+        }
+        // Go's order is not stable.
+        list.sort_by_key(|entry| entry["uri"].to_string());
+    }
+    commit
+}
+
+/// Relations by tag: Go's order is not stable.
+fn sorted(mut commit: Value) -> Value {
+    if let Some(list) = commit.get_mut("relation-unit-settings").and_then(Value::as_array_mut) {
+        list.sort_by_key(|write| write["relation"].to_string());
+    }
+    commit
+}
+
+/// Long texts are shortened in recordings.
+fn shortened(value: &Value) -> Value {
+    let short = |text: &str| {
+        let count = text.chars().count();
+        if count > 255 { format!("<{count} characters>") } else { text.to_owned() }
+    };
+    match value {
+        Value::String(text) => short(text).into(),
+        Value::Array(items) => items.iter().map(shortened).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (short(key), shortened(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+#[test]
+fn every_recorded_hook_ends_as_it_did_in_juju() {
+    let dir = agent_dir();
+    let mut compared = 0;
+    for recording in recordings() {
+        let name = &recording.name;
+        let (_, finished) = play(&recording, dir.path());
+        let end = &recording.end;
+        let (meta, before) = scene(&recording.calls[0].line, &dir.path().display().to_string());
+        // A controller that was told to refuse is not the session's doing.
+        if end.get("fail-commit").is_none() && end["end-of-hook"] == "success" {
+            assert_eq!(finished.error.as_deref().unwrap_or_default(), text(&end["error"]), "{name}: error");
+        }
+        if recording.calls[0].line.get("action").is_none() {
+            let sent = wire(&finished, &meta, &before);
+            let sent = if sent.as_object().unwrap().len() > 1 {
+                json!([sorted(shortened(&sent))])
+            } else {
+                json!([])
+            };
+            let recorded: Value = end["committed"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|commit| sorted(comparable(commit)))
+                .collect();
+            assert_eq!(sent, recorded, "{name}: commit");
+        }
+        if let Some(log) = end.get("log") {
+            let lines = finished.logs.iter().filter(|line| line.level != "TRACE");
+            let lines: Value =
+                lines.map(|l| json!({"module": l.module, "level": l.level, "message": l.message})).collect();
+            assert_eq!(&lines, log, "{name}: log");
+        }
+        if let Some(after) = end.get("status-after") {
+            for (key, status) in
+                [("unit", &finished.state.unit_status), ("application", &finished.state.app_status)]
+            {
+                assert_eq!(
+                    (text(&after[key]["status"]), text(&after[key]["info"])),
+                    (status.status.clone(), status.message.clone()),
+                    "{name}"
+                );
+            }
+            assert_eq!(text(&after["workload-version"]), finished.state.workload_version, "{name}");
+        }
+        if let Some(done) = end.get("action-finished") {
+            let action = finished.action.as_ref().unwrap();
+            let results = done["results"].as_object().cloned().unwrap_or_default();
+            assert_eq!(action.results.clone().into_iter().collect::<Map<_, _>>(), results, "{name}: results");
+            assert_eq!(done["message"].as_str(), action.failure.as_deref(), "{name}: message");
+            assert_eq!(done["status"] == "failed", action.failure.is_some(), "{name}");
+        }
+        if let Some(messages) = end.get("action-messages") {
+            assert_eq!(&json!(finished.action.as_ref().unwrap().log), messages, "{name}: messages");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 53);
+}
+
+#[test]
+fn hooks_get_the_environment_that_juju_gives() {
+    let base = "$BASE";
+    let mut compared = 0;
+    for recording in recordings() {
+        let Some(recorded) = recording.end.get("hook-env").and_then(Value::as_object) else { continue };
+        let first = &recording.calls[0].line;
+        let (meta, state) = scene(first, base);
+        let event = event(first, &state);
+        let session = Session::new(Arc::new(meta), state, event);
+        let paths = AgentPaths {
+            charm_dir: "$CHARM_DIR".into(),
+            socket: "$BASE/agent.socket".into(),
+            tools_dir: "/tools".into(),
+            path: "/bin".to_owned(),
+            nonce: "<32 hex digits>".to_owned(),
+        };
+        let mut env = session.environment(&paths);
+        // The recordings leave out what has nothing to do with Juju.
+        for key in ["APT_LISTCHANGES_FRONTEND", "DEBIAN_FRONTEND", "LANG", "PATH", "TERM"] {
+            assert!(env.remove(key).is_some(), "{key}");
+        }
+        let recorded: BTreeMap<String, String> = recorded.iter().map(|(k, v)| (k.clone(), text(v))).collect();
+        assert_eq!(env, recorded, "{}", recording.name);
+        compared += 1;
+    }
+    assert_eq!(compared, 12);
 }
