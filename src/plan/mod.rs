@@ -112,6 +112,7 @@ pub struct PlannedFile {
     /// Content.
     pub content: Text,
     /// Permission bits.
+    #[serde(serialize_with = "as_octal")]
     pub mode: u32,
 }
 
@@ -152,7 +153,18 @@ pub fn plan(d: &Deployment) -> Plan {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // the form that serde asks for
+fn as_octal<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{mode:04o}"))
+}
+
+#[allow(clippy::ref_option)] // the form that serde asks for
 fn as_texts<S: Serializer>(ports: &Option<BTreeSet<Port>>, serializer: S) -> Result<S::Ok, S::Error> {
     let texts = ports.as_ref().map(|ports| ports.iter().map(ToString::to_string).collect::<Vec<_>>());
     texts.serialize(serializer)
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

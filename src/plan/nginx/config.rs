@@ -137,7 +137,10 @@ impl Config {
         out.line("tcp_nopush", &["on"])?;
         out.line("server_tokens", &["off"])?;
         if let Some(nameserver) = self.nameserver {
-            out.line("resolver", &[&Host::Ip(nameserver).to_string()])?;
+            // Kubernetes lets records live for half a minute, a pod that moved should be found sooner; and a name
+            // that could not be looked up is tried again after that other time, not after its default of 30 s.
+            out.line("resolver", &[&Host::Ip(nameserver).to_string(), "valid=5s"])?;
+            out.line("resolver_timeout", &["2s"])?;
         }
         // Tempo has its own limits, and answers in its own words.
         out.line("client_max_body_size", &["0"])?;
@@ -169,7 +172,7 @@ impl Upstream {
             out.line("zone", &[&format!("{name}_zone"), &format!("{size}k")])?;
             for host in &self.hosts {
                 let server = format!("{host}:{}", self.port);
-                // Pods change their addresses: names are looked up again as often as their records say.
+                // Pods change their addresses: names are looked up again and again, without a reload.
                 if host.is_name() {
                     out.line("server", &[&server, "resolve"])?;
                 } else {

@@ -1,0 +1,277 @@
+//! What holds for every plan, whatever other charms write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use juju_ops::{Databag, UnitName};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use super::*;
+use crate::fixtures::{Cluster, complete};
+use crate::plan::nginx::CONFIG_PATH;
+use crate::snapshot::{RelationSnapshot, Snapshot};
+use crate::status::{Applied, statuses};
+
+/// Whatever may stand behind a key: what belongs there, nearly that, something else, and attempts to break out.
+fn text() -> impl Strategy<Value = String> {
+    let known = vec![
+        "",
+        "null",
+        "{}",
+        "[]",
+        "1",
+        r#""all""#,
+        r#""all,querier""#,
+        r#""imposter, , ingester""#,
+        r#""distributor""#,
+        r#""query-frontend""#,
+        r#"["otlp_grpc", "zipkin"]"#,
+        r#"["jaeger_http_thrift", "otlp_http", "otlp_http"]"#,
+        r#"["otlp_grpc", 1]"#,
+        r#""w-0.w-endpoints.obs.svc.cluster.local""#,
+        r#""http://example.com""#,
+        r#""10.0.0.1:3200""#,
+        r#""fd00::1""#,
+        r#""a; } server { listen 1""#,
+        r#""a\nb: c""#,
+        r#"{"url": "http://prom-0.prom:9090/api/v1/write"}"#,
+        r#"{"url": "http://PROM-0.other/write"}"#,
+        r#"{"url": "https://10.1.2.3/push"}"#,
+        r#"{"url": "http://x/$request_uri"}"#,
+        r#"{"url": "http://x/;}server{"}"#,
+        r#"{"url": "http://x/\u0000"}"#,
+        r#"{"url": 1}"#,
+        r#"[{"protocol": {"name": "otlp_http", "type": "http"}, "url": "http://t.example:4318/x/"}]"#,
+        r#"[{"protocol": {"name": "otlp_http", "type": "http"}, "url": "t.example:4318"}]"#,
+        r#"{"application": "w", "unit": "w/0", "charm_name": "tempo-worker-k8s"}"#,
+        "AKEXAMPLE",
+        "0123",
+        "1:30",
+        "yes",
+        "bucket",
+        "http://10.20.0.5:9000",
+        "https://s3.example.org:443/path",
+        "'; rm",
+        "a\nb: c",
+        "- x",
+        r#"["-----BEGIN CERTIFICATE-----\n…"]"#,
+    ];
+    prop_oneof![
+        6 => select(known).prop_map(str::to_owned),
+        1 => letters("\0\u{7}\n\r\t é🦀\u{85}\u{2028}\u{feff}aZ09{}[]\"'\\"),
+        1 => letters("\"'\\[]{}:,.az09/$; \n-#@?=%"),
+    ]
+}
+
+/// Short texts of these letters. (A regular expression says the same, but is compiled anew for each text.)
+fn letters(letters: &str) -> impl Strategy<Value = String> + use<> {
+    prop::collection::vec(select(letters.chars().collect::<Vec<_>>()), 0..20).prop_map(String::from_iter)
+}
+
+fn bag(keys: &'static [&'static str]) -> impl Strategy<Value = Option<Databag>> {
+    let pair = (prop_oneof![12 => select(keys).prop_map(str::to_owned), 1 => letters("-_aé\n")], text());
+    prop::option::weighted(0.95, prop::collection::vec(pair, 0..8).prop_map(Databag::from_iter))
+}
+
+fn relation(
+    app_keys: &'static [&'static str],
+    unit_keys: &'static [&'static str],
+) -> impl Strategy<Value = RelationSnapshot> {
+    let unit = (select(vec!["w", "v-1", "remote-0123"]), 0..3_u32).prop_map(|(app, n)| UnitName::new(app, n));
+    let app = prop::option::weighted(0.9, select(vec!["w".to_owned(), "v-1".to_owned()]));
+    (0..30_u32, app, bag(app_keys), prop::collection::btree_map(unit, bag(unit_keys), 0..3)).prop_map(
+        |(id, remote_app, remote_app_data, remote_units)| RelationSnapshot {
+            id,
+            remote_app,
+            remote_app_data,
+            remote_units,
+            ..RelationSnapshot::default()
+        },
+    )
+}
+
+const WORKER_APP: &[&str] = &["role"];
+const WORKER_UNIT: &[&str] = &["address", "juju_topology"];
+const RECEIVERS: &[&str] = &["receivers", "host", "ingesters", "protocols"];
+const S3: &[&str] = &[
+    "access-key",
+    "secret-key",
+    "bucket",
+    "endpoint",
+    "region",
+    "tls-ca-chain",
+    "access_key",
+    "data",
+    "lib-version",
+];
+
+/// Several relations of every endpoint, or none.
+fn relations() -> impl Strategy<Value = BTreeMap<Endpoint, Vec<RelationSnapshot>>> {
+    let some = |app: &'static [&'static str], unit: &'static [&'static str]| {
+        prop::collection::vec(relation(app, unit), 1..3)
+    };
+    (
+        some(WORKER_APP, WORKER_UNIT),
+        some(RECEIVERS, RECEIVERS),
+        some(S3, S3),
+        some(&["event"], &["endpoint", "public_address"]),
+        some(&["event"], &["remote_write"]),
+        some(RECEIVERS, RECEIVERS),
+        some(RECEIVERS, RECEIVERS),
+        some(&["fqdn"], &["fqdn", "hostname"]),
+    )
+        .prop_map(|(workers, tracing, s3, loki, remote_write, charm, workload, peers)| {
+            BTreeMap::from([
+                (Endpoint::TempoCluster, workers),
+                (Endpoint::Tracing, tracing),
+                (Endpoint::S3, s3),
+                (Endpoint::Logging, loki),
+                (Endpoint::SendRemoteWrite, remote_write),
+                (Endpoint::SelfCharmTracing, charm),
+                (Endpoint::SelfWorkloadTracing, workload),
+                (Endpoint::Peers, peers),
+            ])
+        })
+}
+
+/// Random relations beside a cluster that works without them; or, so that nothing hides behind the guard, in place
+/// of its bucket too.
+fn snapshot(relations: BTreeMap<Endpoint, Vec<RelationSnapshot>>, keep_s3: bool) -> Snapshot {
+    let mut cluster: Cluster = complete();
+    for (endpoint, random) in relations {
+        if endpoint == Endpoint::S3 && keep_s3 {
+            continue;
+        }
+        let known = cluster.relations.entry(endpoint).or_default();
+        if endpoint == Endpoint::S3 {
+            known.clear();
+        }
+        // Numbers are unique in a model.
+        for (n, relation) in (0..).zip(random) {
+            known.push(RelationSnapshot { id: 1000 + relation.id * 10 + n, ..relation });
+        }
+    }
+    cluster.snapshot()
+}
+
+/// The text of nginx's configuration keeps the form that only this charm gives it.
+fn assert_sound_nginx(text: &str) {
+    assert!(text.bytes().all(|b| b == b'\n' || (b' '..=b'~').contains(&b)), "{text:?}");
+    let mut depth = 0_i32;
+    let mut names = BTreeSet::new();
+    for line in text.lines() {
+        let inner = line.trim_start();
+        assert_eq!(
+            line.len() - inner.len(),
+            usize::try_from(depth - i32::from(inner == "}")).unwrap() * 4,
+            "{text}"
+        );
+        match inner {
+            "}" => depth -= 1,
+            _ if inner.ends_with(" {") => {
+                depth += 1;
+                if inner.starts_with("upstream ") || inner.starts_with("location ") && inner != "location / {"
+                {
+                    assert!(names.insert(inner.to_owned()), "twice: {inner}");
+                }
+            }
+            _ => assert!(inner.ends_with(';'), "{inner:?}"),
+        }
+        let ends = inner.matches([';', '{', '}']).count();
+        assert_eq!(ends, 1, "{inner:?}");
+        for variable in inner.split('$').skip(1) {
+            let known = ["status", "loggable", "http_x_scope_orgid", "ensured_x_scope_orgid"];
+            assert!(known.iter().any(|known| variable.starts_with(known)), "{inner:?}");
+        }
+    }
+    assert_eq!(depth, 0);
+}
+
+/// No scalar of the workers' document is left for a reader to guess at.
+fn assert_sound_yaml(text: &str) {
+    let plain = |value: &str| {
+        value.is_empty()
+            || value.starts_with(['\'', '"'])
+            || ["true", "false", "[]", "{}"].contains(&value)
+            || value.bytes().all(|b| b.is_ascii_digit()) && !(value.len() > 1 && value.starts_with('0'))
+    };
+    for line in text.lines() {
+        let inner = line.trim_start().trim_start_matches("- ");
+        let (key, value) = match inner.split_once(':') {
+            Some((key, value)) if key.bytes().all(|b| b.is_ascii_lowercase() || b"_3".contains(&b)) => {
+                (key, value.trim())
+            }
+            _ => ("", inner),
+        };
+        assert!(plain(value), "{key}: {value:?}");
+    }
+    let read: serde_json::Value = serde_yaml::from_str(text).unwrap();
+    assert!(read.pointer("/storage/trace/s3/secret_key").unwrap().is_string());
+}
+
+/// Many cases in little time.
+fn config(cases: u32) -> ProptestConfig {
+    let rng_algorithm = proptest::test_runner::RngAlgorithm::XorShift;
+    ProptestConfig { cases, rng_algorithm, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+fn nginx_text(plan: &Plan) -> Option<&str> {
+    Some(plan.nginx.as_ref()?.files[CONFIG_PATH].content.expose())
+}
+
+proptest! {
+    #![proptest_config(config(10_000))]
+
+    #[test]
+    fn no_databag_breaks_anything(relations in relations(), keep_s3 in any::<bool>()) {
+        let deployment = Deployment::validate(&snapshot(relations, keep_s3));
+        let plan = plan(&deployment);
+        if keep_s3 {
+            prop_assert_eq!(&plan.unmet, &[]);
+        }
+        if let Some(text) = nginx_text(&plan) {
+            assert_sound_nginx(text);
+        }
+        // All workers get the same document; taking one apart is what costs time here.
+        let documents: BTreeSet<&str> =
+            plan.cluster.iter().flatten().map(|write| write.data["worker_config"].as_ref().unwrap().expose()).collect();
+        for document in documents {
+            assert_sound_yaml(&serde_json::from_str::<String>(document).unwrap());
+        }
+        for finding in &deployment.findings {
+            let text = finding.to_string();
+            prop_assert!(!text.chars().any(char::is_control) && text.chars().count() < 400, "{:?}", text);
+        }
+        let statuses = statuses(&deployment, &Applied::default());
+        prop_assert!(!statuses.unit.message().chars().any(char::is_control));
+    }
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn order_of_what_is_seen_does_not_matter(
+        relations in relations(),
+        swaps in prop::collection::vec((any::<Index>(), any::<Index>()), 8),
+    ) {
+        let seen = snapshot(relations, true);
+        let mut shuffled = seen.clone();
+        for relations in shuffled.relations.values_mut() {
+            for (one, other) in &swaps {
+                let length = relations.len();
+                relations.swap(one.index(length), other.index(length));
+            }
+        }
+        let bytes = |snapshot: &Snapshot| {
+            let deployment = Deployment::validate(snapshot);
+            let plan = plan(&deployment);
+            let writes: Vec<_> = plan
+                .databag_writes()
+                .flat_map(|write| write.data.values().flatten().map(|text| text.expose().to_owned()))
+                .collect();
+            (serde_json::to_string(&plan).unwrap(), nginx_text(&plan).map(str::to_owned), writes, deployment.findings)
+        };
+        prop_assert_eq!(bytes(&seen), bytes(&shuffled));
+    }
+}

@@ -1,0 +1,382 @@
+//! Whole plans: given this cluster, exactly this.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fixtures::{Cluster, complete};
+use crate::plan::nginx::CONFIG_PATH;
+
+fn plan_of(cluster: &Cluster) -> Plan {
+    plan(&cluster.deployment())
+}
+
+fn nginx_text(cluster: &Cluster) -> String {
+    plan_of(cluster).nginx.unwrap().files[CONFIG_PATH].content.expose().to_owned()
+}
+
+/// One application for each role.
+fn distributed() -> Cluster {
+    Cluster::default()
+        .with_s3()
+        .worker("w-co", "compactor", 1)
+        .worker("w-di", "distributor", 1)
+        .worker("w-in", "ingester", 3)
+        .worker("w-mg", "metrics-generator", 1)
+        .worker("w-qf", "query-frontend", 1)
+        .worker("w-qr", "querier", 1)
+}
+
+/// Everything at once.
+fn busy() -> Cluster {
+    let others = r#"[{"protocol": {"name": "otlp_http", "type": "http"}, "url": "https://traces.example.net:4318"},
+                     {"protocol": {"name": "otlp_grpc", "type": "grpc"}, "url": "traces.example.net:4317"}]"#;
+    let mut cluster = distributed()
+        .requirer(r#"["jaeger_grpc", "jaeger_thrift_http"]"#)
+        .requirer(r#"["otlp_grpc", "zipkin"]"#)
+        .remote_write(&[
+            "http://in.example/obs-prom-0/api/v1/write",
+            "http://in.example/obs-prom-1/api/v1/write",
+        ])
+        .loki(&["http://loki-0.loki-endpoints.obs.svc.cluster.local:3100/loki/api/v1/push", ""])
+        .other_cluster(Endpoint::SelfCharmTracing, others)
+        .other_cluster(Endpoint::SelfWorkloadTracing, r#"[]"#)
+        .peer();
+    cluster.host.ipv6 = true;
+    cluster.host.nameserver = Some("fd00::a".parse().unwrap());
+    cluster
+}
+
+/// The plan as people see it; documents within documents as lists of lines, and nginx's, which is checked by itself,
+/// left out.
+fn shown(cluster: &Cluster) -> Value {
+    let mut plan = serde_json::to_value(plan_of(cluster)).unwrap();
+    plan["nginx"]["files"][CONFIG_PATH]["content"] = "…".into();
+    for write in plan["cluster"].as_array_mut().unwrap() {
+        let config = &mut write["data"]["worker_config"];
+        let text: String = serde_json::from_str(config.as_str().unwrap()).unwrap();
+        *config = text.lines().collect();
+    }
+    plan
+}
+
+#[test]
+fn a_monolithic_cluster() {
+    insta::assert_yaml_snapshot!(shown(&complete()));
+}
+
+#[test]
+fn a_distributed_cluster_with_everything_related() {
+    let mut plan = shown(&busy());
+    // All workers get the same document and the same services; one of each is enough to see.
+    plan["cluster"].as_array_mut().unwrap().truncate(2);
+    insta::assert_yaml_snapshot!(plan);
+}
+
+#[test]
+fn the_load_balancer_of_every_layout() {
+    insta::assert_snapshot!("nginx_monolithic", nginx_text(&complete()));
+    insta::assert_snapshot!("nginx_distributed", nginx_text(&distributed()));
+    insta::assert_snapshot!("nginx_busy", nginx_text(&busy()));
+}
+
+#[test]
+fn nothing_changes_while_something_is_missing() {
+    for cluster in [
+        Cluster::default(),
+        complete().without_s3(),
+        Cluster::default().with_s3().worker("w", "querier", 1),
+        Cluster::default().with_s3().worker("w", "all", 0),
+    ] {
+        let plan = plan_of(&cluster.requirer(r#"["zipkin"]"#).peer());
+        assert!(!plan.unmet.is_empty());
+        assert_eq!((plan.nginx, plan.exporter, plan.cluster, plan.tracing), (None, None, None, None));
+        assert_eq!((plan.receivers, plan.ports), (None, None));
+        // What helps it to become complete is said in any case.
+        assert_eq!(plan.peers.len(), 1);
+    }
+}
+
+#[test]
+fn a_follower_plans_what_is_its_own() {
+    let mut cluster = busy();
+    cluster.leader = false;
+    let (follower, leader) = (plan_of(&cluster), plan_of(&busy()));
+    assert_eq!((follower.cluster, follower.tracing, follower.requests), (None, None, Vec::new()));
+    assert_eq!(follower.nginx, leader.nginx);
+    assert_eq!(follower.exporter, leader.exporter);
+    assert_eq!(follower.receivers, leader.receivers);
+    assert_eq!(follower.ports, leader.ports);
+    assert_eq!(follower.peers, leader.peers);
+}
+
+fn protocols(plan: &Plan) -> Vec<&str> {
+    plan.receivers.iter().flatten().map(|receiver| receiver.protocol.name()).collect()
+}
+
+#[test]
+fn protocols_are_those_asked_for_and_those_turned_on() {
+    let check = |cluster: &Cluster, expect: &[&str]| assert_eq!(protocols(&plan_of(cluster)), expect);
+    check(&complete(), &["otlp_http"]);
+    check(&complete().requirer(r#"["otlp_grpc"]"#), &["otlp_grpc", "otlp_http"]);
+    check(&complete().requirer(r#"["zipkin", "nonsense"]"#), &["otlp_http", "zipkin"]);
+    check(&complete().requirer("nonsense").requirer("[]"), &["otlp_http"]);
+    let mut enabled = complete();
+    enabled.config.as_mut().unwrap().always_enable_jaeger_grpc = true;
+    check(&enabled, &["jaeger_grpc", "otlp_http"]);
+}
+
+#[test]
+fn a_requirer_that_leaves_takes_its_protocols_from_everybody() {
+    let mut cluster = complete().requirer(r#"["zipkin"]"#).requirer(r#"["otlp_grpc"]"#);
+    cluster.relations.get_mut(&Endpoint::Tracing).unwrap().remove(0);
+    let plan = plan_of(&cluster);
+    let [write] = &plan.tracing.as_ref().unwrap()[..] else { panic!("one requirer is left") };
+    let published: Value = serde_json::from_str(write.data["receivers"].as_ref().unwrap().expose()).unwrap();
+    assert_eq!(
+        published,
+        json!([
+            {"protocol": {"name": "otlp_grpc", "type": "grpc"}, "url": "tempo.obs.svc.cluster.local:4317"},
+            {"protocol": {"name": "otlp_http", "type": "http"}, "url": "http://tempo.obs.svc.cluster.local:4318"},
+        ])
+    );
+    assert!(!nginx_text(&cluster).contains("9411"));
+    assert!(!plan.ports.as_ref().unwrap().contains(&Port::tcp(9411)));
+}
+
+fn worker_data(plan: &Plan, relation: u32) -> &BTreeMap<String, Option<Text>> {
+    &plan.cluster.as_ref().unwrap().iter().find(|write| write.relation == relation).unwrap().data
+}
+
+fn ports_of(plan: &Plan, relation: u32) -> Vec<u16> {
+    serde_json::from_str(worker_data(plan, relation)["worker_ports"].as_ref().unwrap().expose()).unwrap()
+}
+
+#[test]
+fn worker_ports_follow_from_roles() {
+    let plan = plan_of(&distributed().requirer(r#"["zipkin"]"#).worker("odd", "all,imposter,querier", 1));
+    assert_eq!(ports_of(&plan, 10), [3200, 7946]);
+    assert_eq!(ports_of(&plan, 11), [3200, 4318, 7946, 9411]);
+    assert_eq!(ports_of(&plan, 14), [3200, 7946, 9096]);
+    assert_eq!(ports_of(&plan, 16), [3200, 4318, 7946, 9096, 9411]);
+}
+
+#[test]
+fn workers_without_a_known_role_or_without_an_address_are_told_nothing() {
+    let cluster = complete().worker("imposter", "imposter", 1).worker("new", "querier", 0).silent_unit("new");
+    let plan = plan_of(&cluster);
+    let told: Vec<u32> = plan.cluster.unwrap().iter().map(|write| write.relation).collect();
+    assert_eq!(told, [10]);
+}
+
+#[test]
+fn a_silent_unit_does_not_freeze_its_application() {
+    assert_eq!(plan_of(&complete().silent_unit("tw")).cluster, plan_of(&complete()).cluster);
+}
+
+#[test]
+fn without_a_valid_retention_workers_keep_what_they_have_and_requirers_are_served() {
+    let mut cluster = complete().requirer(r#"["zipkin"]"#);
+    cluster.config.as_mut().unwrap().retention_period = 0;
+    let plan = plan_of(&cluster);
+    assert_eq!(plan.cluster, None);
+    assert_eq!(protocols(&plan), ["otlp_http", "zipkin"]);
+    assert!(plan.nginx.is_some());
+}
+
+fn worker_config(cluster: &Cluster, relation: u32) -> Value {
+    let plan = plan_of(cluster);
+    let text: String =
+        serde_json::from_str(worker_data(&plan, relation)["worker_config"].as_ref().unwrap().expose())
+            .unwrap();
+    serde_yaml::from_str(&text).unwrap()
+}
+
+/// What Python's charm publishes, but for the size of blocks and their format.
+#[test]
+fn the_document_of_a_monolithic_cluster() {
+    let expect = json!({
+        "auth_enabled": false,
+        "compactor": {
+            "compaction": {
+                "block_retention": "720h", "compacted_block_retention": "1h", "compaction_window": "1h",
+                "max_compaction_objects": 1_000_000,
+            },
+            "ring": {"kvstore": {"store": "memberlist"}},
+        },
+        "distributor": {
+            "receivers": {
+                "jaeger": {"protocols": {
+                    "grpc": {"endpoint": "0.0.0.0:14250"}, "thrift_http": {"endpoint": "0.0.0.0:14268"},
+                }},
+                "otlp": {"protocols": {"grpc": {"endpoint": "0.0.0.0:4317"}, "http": {"endpoint": "0.0.0.0:4318"}}},
+                "zipkin": {"endpoint": "0.0.0.0:9411"},
+            },
+            "ring": {"kvstore": {"store": "memberlist"}},
+        },
+        "ingester": {
+            "lifecycler": {"ring": {"kvstore": {"store": "memberlist"}, "replication_factor": 1}},
+            "max_block_duration": "30m", "trace_idle_period": "10s",
+        },
+        "memberlist": {
+            "abort_if_cluster_join_fails": false, "bind_port": 7946,
+            "join_members": [
+                "tw-0.tw-endpoints.obs.svc.cluster.local:7946", "tw-1.tw-endpoints.obs.svc.cluster.local:7946",
+            ],
+            "tls_enabled": false,
+        },
+        "querier": {"frontend_worker": {"frontend_address": "localhost:9096"}},
+        "server": {"grpc_listen_port": 9096, "http_listen_port": 3200},
+        "storage": {"trace": {
+            "backend": "s3",
+            "block": {"version": "vParquet4"},
+            "pool": {"max_workers": 400, "queue_depth": 20000},
+            "s3": {
+                "access_key": "AKEXAMPLE", "bucket": "traces", "endpoint": "10.20.0.5:9000", "insecure": true,
+                "secret_key": "sekret",
+            },
+            "wal": {"path": "/etc/tempo/tempo_wal"},
+        }},
+    });
+    assert_eq!(worker_config(&complete(), 10), expect);
+}
+
+#[test]
+fn what_of_the_document_depends_on_the_cluster() {
+    let mut cluster = distributed()
+        .remote_write(&["http://prom-0.prom-endpoints.obs.svc.cluster.local:9090/api/v1/write"])
+        .s3_data(&[
+            ("access-key", "AKEXAMPLE"),
+            ("secret-key", "sekret"),
+            ("bucket", "traces"),
+            ("endpoint", "https://s3.example.org:443"),
+            ("region", "eu-west-9"),
+            ("tls-ca-chain", r#"["one", "two"]"#),
+        ]);
+    cluster.config.as_mut().unwrap().retention_period = 168;
+    let config = worker_config(&cluster, 10);
+    let at = |pointer: &str| config.pointer(pointer).cloned().unwrap_or(Value::Null);
+    assert_eq!(at("/compactor/compaction/block_retention"), "168h");
+    assert_eq!(at("/ingester/lifecycler/ring/replication_factor"), 3);
+    assert_eq!(at("/querier/frontend_worker/frontend_address"), "w-qf-endpoints.obs.svc.cluster.local:9096");
+    assert_eq!(
+        at("/memberlist/join_members"),
+        json!(["w-co-0", "w-di-0", "w-in-0", "w-in-1", "w-in-2", "w-mg-0", "w-qf-0", "w-qr-0"].map(|unit| {
+            let app = &unit[..unit.len() - 2];
+            format!("{unit}.{app}-endpoints.obs.svc.cluster.local:7946")
+        }))
+    );
+    assert_eq!(
+        at("/storage/trace/s3"),
+        json!({
+            "access_key": "AKEXAMPLE", "bucket": "traces", "endpoint": "s3.example.org", "insecure": false,
+            "region": "eu-west-9", "secret_key": "sekret", "tls_ca_path": "/etc/worker/s3_ca.crt",
+        })
+    );
+    assert_eq!(
+        at("/metrics_generator"),
+        json!({
+            "processor": {"service_graphs": {}, "span_metrics": {}},
+            "ring": {"kvstore": {"store": "memberlist"}},
+            "storage": {
+                "path": "/etc/tempo/metrics_generator_wal",
+                "remote_write": [{"url": "http://tempo.obs.svc.cluster.local:3300/proxy/remote-write/prom-0/write"}],
+            },
+        })
+    );
+    assert_eq!(
+        at("/overrides"),
+        json!({"defaults": {"metrics_generator": {"processors": ["span-metrics", "service-graphs"]}}})
+    );
+    let plan = plan_of(&cluster);
+    assert_eq!(worker_data(&plan, 10)["s3_tls_ca_chain"].as_ref().unwrap().expose(), r#""one\n\ntwo""#);
+}
+
+#[test]
+fn queriers_find_their_frontend() {
+    let check = |cluster: Cluster, expect: &str| {
+        let config = worker_config(&cluster, 10);
+        assert_eq!(config.pointer("/querier/frontend_worker/frontend_address").unwrap(), expect);
+    };
+    let rest = || {
+        Cluster::default().with_s3().worker("r", "distributor", 1).worker("i", "ingester", 1).worker(
+            "c",
+            "compactor",
+            1,
+        )
+    };
+    check(complete(), "localhost:9096");
+    check(complete().worker("q", "querier", 1), "tw-endpoints.obs.svc.cluster.local:9096");
+    check(complete().worker("f", "query-frontend", 1), "localhost:9096");
+    check(
+        rest().worker("f", "query-frontend", 2).worker("q", "querier", 1),
+        "f-endpoints.obs.svc.cluster.local:9096",
+    );
+    // Addresses have no parent.
+    let mut cluster = rest().worker("f", "query-frontend", 1).worker("q", "querier", 1);
+    for relation in cluster.relations.get_mut(&Endpoint::TempoCluster).unwrap() {
+        for bag in relation.remote_units.values_mut().flatten() {
+            bag.insert("address", format!(r#""http://10.1.2.{}:3200""#, relation.id));
+        }
+    }
+    check(cluster, "10.1.2.13:9096");
+}
+
+#[test]
+fn what_workers_are_told_of_other_charms_has_a_location() {
+    let cluster = busy();
+    let (plan, text) = (plan_of(&cluster), nginx_text(&cluster));
+    let mut urls = Vec::new();
+    for key in ["loki_endpoints", "charm_tracing_receivers", "remote_write_endpoints"] {
+        let value: Value =
+            serde_json::from_str(worker_data(&plan, 10)[key].as_ref().unwrap().expose()).unwrap();
+        let found = value
+            .to_string()
+            .split('"')
+            .filter(|part| part.starts_with("http"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
+        assert!(!found.is_empty(), "{key}");
+        urls.extend(found);
+    }
+    assert_eq!(urls.len(), 4);
+    for url in urls {
+        let path = url.strip_prefix("http://tempo.obs.svc.cluster.local:3300").unwrap();
+        let (exact, below) = (format!("location = {path} {{"), format!("location {path} {{"));
+        assert!(text.contains(&exact) || text.contains(&below), "{path}");
+    }
+    // Another cluster that offers nothing is still the one that was chosen.
+    assert_eq!(worker_data(&plan, 10)["workload_tracing_receivers"].as_ref().unwrap().expose(), "{}");
+}
+
+#[test]
+fn own_receivers_take_the_traces_of_the_cluster_if_nobody_else_does() {
+    let plan = plan_of(&complete().requirer(r#"["otlp_grpc"]"#));
+    for key in ["charm_tracing_receivers", "workload_tracing_receivers"] {
+        assert_eq!(
+            worker_data(&plan, 10)[key].as_ref().unwrap().expose(),
+            r#"{"otlp_grpc": "tempo.obs.svc.cluster.local:4317", "otlp_http": "http://tempo.obs.svc.cluster.local:4318"}"#
+        );
+    }
+}
+
+#[test]
+fn keys_that_are_owned_and_empty_are_deleted() {
+    let plan = plan_of(&complete());
+    for key in ["ca_cert", "server_cert", "privkey_secret_id", "s3_tls_ca_chain"] {
+        assert_eq!(worker_data(&plan, 10)[key], None, "{key}");
+    }
+}
+
+#[test]
+fn no_secret_shows() {
+    let plan = plan_of(&busy());
+    for shown in
+        [serde_json::to_string(&plan).unwrap(), format!("{plan:?}"), format!("{:?}", busy().deployment())]
+    {
+        assert!(!shown.contains("sekret") && !shown.contains("AKEXAMPLE"), "{shown}");
+        assert!(shown.contains("[redacted]"));
+    }
+    assert!(worker_data(&plan, 10)["worker_config"].as_ref().unwrap().expose().contains("sekret"));
+}
