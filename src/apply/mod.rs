@@ -73,7 +73,7 @@ async fn container(
     let pebble = hook.container(container.as_str());
     match planned {
         Some(planned) => workload::apply(&*pebble, snapshot.container(container), planned).await,
-        None => workload::as_seen(snapshot.container(container), container),
+        None => workload::as_seen(snapshot.container(container)),
     }
 }
 

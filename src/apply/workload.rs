@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use juju_pebble::{Error, Exec, FileWrite, Pebble, ServiceAction, ServiceStatus};
 
-use crate::names::Container;
 use crate::plan::nginx::{CANDIDATE_PATH, CONFIG_PATH, LOADED_PATH};
 use crate::plan::{PlannedFile, Text, Workload};
 use crate::snapshot::{ContainerSnapshot, ContainerState, FileDigest};
@@ -18,7 +17,7 @@ const VALIDATION_TIME: Duration = Duration::from_secs(10);
 enum Step<'p> {
     /// Write a file.
     Write(&'p str, &'p PlannedFile),
-    /// Have nginx check a configuration, then write it. If it is refused, nothing that follows is done.
+    /// Have nginx check a configuration, then write it. If nginx refuses, the configuration before it stays in use.
     WriteChecked(&'p str, &'p PlannedFile),
     /// Replace our layer.
     Layer,
@@ -96,39 +95,38 @@ pub(super) async fn apply(
     if steps.is_empty() {
         return WorkloadOutcome::Running;
     }
-    match perform(pebble, &steps, planned).await {
-        Ok(()) => outcome(pebble, planned).await,
-        Err(Stop::Rejected(reason)) => WorkloadOutcome::ConfigRejected(reason),
-        Err(Stop::Pebble(Error::Connection(reason))) => {
+    match perform(pebble, state, &steps, planned).await {
+        Ok(None) => outcome(pebble, planned).await,
+        Ok(Some(refused)) => WorkloadOutcome::ConfigRejected(refused),
+        Err(Error::Connection(reason)) => {
             tracing::warn!("container {} went away: {reason}", planned.container.as_str());
             WorkloadOutcome::Unreachable
         }
-        Err(Stop::Pebble(error)) => WorkloadOutcome::Failed(error.to_string()),
+        Err(error) => {
+            tracing::warn!("container {}: {error}", planned.container.as_str());
+            WorkloadOutcome::Failed(error.to_string())
+        }
     }
 }
 
 /// How a container is that nothing is planned for: left as it is.
-pub(super) fn as_seen(seen: &ContainerSnapshot, _container: Container) -> WorkloadOutcome {
+pub(super) fn as_seen(seen: &ContainerSnapshot) -> WorkloadOutcome {
     match seen {
         ContainerSnapshot::Unreachable => WorkloadOutcome::Unreachable,
         ContainerSnapshot::Reachable(_) => WorkloadOutcome::Untouched,
     }
 }
 
-enum Stop {
-    Rejected(String),
-    Pebble(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Pebble(error)
-    }
-}
-
-async fn perform(pebble: &dyn Pebble, steps: &[Step<'_>], planned: &Workload) -> Result<(), Stop> {
+/// Performs the steps. Returns why nginx refused its new configuration, if it did.
+async fn perform(
+    pebble: &dyn Pebble,
+    state: &ContainerState,
+    steps: &[Step<'_>],
+    planned: &Workload,
+) -> Result<Option<String>, Error> {
     let container = planned.container.as_str();
     let services: Vec<&str> = planned.layer.services.keys().map(String::as_str).collect();
+    let mut refused = None;
     for step in steps {
         match step {
             Step::Write(path, file) => {
@@ -136,9 +134,14 @@ async fn perform(pebble: &dyn Pebble, steps: &[Step<'_>], planned: &Workload) ->
                 pebble.write_file(&write(path, file)).await?;
             }
             Step::WriteChecked(path, file) => {
-                check(pebble, file).await?;
-                tracing::info!("{container}: writing {path}");
-                pebble.write_file(&write(path, file)).await?;
+                refused = check(pebble, file).await?;
+                if refused.is_none() {
+                    tracing::info!("{container}: writing {path}");
+                    pebble.write_file(&write(path, file)).await?;
+                } else if !state.files.contains_key(LOADED_PATH) {
+                    // There is no configuration of ours yet that could serve in its place.
+                    break;
+                }
             }
             Step::Layer => pebble.add_layer(&planned.label, &planned.layer).await?,
             Step::Replan => {
@@ -150,6 +153,7 @@ async fn perform(pebble: &dyn Pebble, steps: &[Step<'_>], planned: &Workload) ->
                     other => other?,
                 }
             }
+            Step::Reload | Step::Record(_) if refused.is_some() => {}
             Step::Reload => {
                 tracing::info!("{container}: reloading nginx");
                 pebble.signal("SIGHUP", &services).await?;
@@ -160,11 +164,11 @@ async fn perform(pebble: &dyn Pebble, steps: &[Step<'_>], planned: &Workload) ->
             }
         }
     }
-    Ok(())
+    Ok(refused)
 }
 
-/// Has nginx read a configuration beside the one in use.
-async fn check(pebble: &dyn Pebble, file: &PlannedFile) -> Result<(), Stop> {
+/// Has nginx read a configuration beside the one in use. Returns why it refuses it, if it does.
+async fn check(pebble: &dyn Pebble, file: &PlannedFile) -> Result<Option<String>, Error> {
     pebble.write_file(&write(CANDIDATE_PATH, file)).await?;
     let command = Exec {
         command: ["nginx", "-t", "-q", "-c", CANDIDATE_PATH].map(str::to_owned).into(),
@@ -174,7 +178,7 @@ async fn check(pebble: &dyn Pebble, file: &PlannedFile) -> Result<(), Stop> {
     let output = pebble.exec(&command).await?;
     if output.exit_code == 0 {
         pebble.remove_file(CANDIDATE_PATH).await?;
-        return Ok(());
+        return Ok(None);
     }
     // The candidate stays, for whoever wants to know why.
     let text = String::from_utf8_lossy(&output.stderr);
@@ -182,7 +186,7 @@ async fn check(pebble: &dyn Pebble, file: &PlannedFile) -> Result<(), Stop> {
     let reason =
         line.unwrap_or("no reason given").trim_start_matches("nginx: ").trim_start_matches("[emerg] ");
     tracing::error!("nginx refuses its new configuration, the old one stays: {reason}");
-    Err(Stop::Rejected(reason.to_owned()))
+    Ok(Some(reason.to_owned()))
 }
 
 /// What the services of a container do after everything was done.

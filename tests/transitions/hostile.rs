@@ -1,0 +1,174 @@
+//! Neighbours that write anything at all.
+
+use std::collections::BTreeMap;
+
+use juju_sim::{Event, Relation, State};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use crate::scene::{GRAFANA, S3, WORKERS, after, charm, complete, context};
+
+/// Databags through the whole charm, per relation. Readers and decisions alone get ten thousand each beside the code.
+const CASES: u32 = 10_000;
+
+/// Text in which what readers expect is likely: JSON of the right and of the wrong shape, YAML, nginx, control
+/// characters.
+fn value() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "",
+        "null",
+        "true",
+        "0",
+        "-1",
+        "1e999",
+        "\"\"",
+        "\"all\"",
+        "\"all,querier,,x\"",
+        "[]",
+        "{}",
+        "[[]]",
+        "[null]",
+        "[\"otlp_grpc\"]",
+        "[\"otlp_grpc\",\"otlp_grpc\",1]",
+        "[\"\\u0000\"]",
+        "\"\\ud800\"",
+        "http://",
+        "http://[::1",
+        "https://u:p@h:1/a?b#c",
+        "h:99999",
+        "a;}\nserver{}",
+        "\"a b\"",
+        "\"a;b\"",
+        "\"x\\ninclude /etc/passwd;\"",
+        "{\"application\":1}",
+        "{\"application\":\"a\",\"unit\":\"a/0\",\"charm_name\":\"c\"}",
+        "{\"application\":\"a}\",\"unit\":\"\",\"charm_name\":\"\\n\"}",
+        "10.0.0.1",
+        "\"10.0.0.1\"",
+        "\"::1\"",
+        "!!binary x",
+        "&a *a",
+        "---\n- x",
+        "\u{feff}",
+        "\u{85}\u{2028}",
+        "😀",
+    ])
+    .prop_map(str::to_owned);
+    prop_oneof![3 => known, 1 => any::<String>(), 1 => "[\\[\\]{}\",:a-z0-9/ ]{0,40}"]
+}
+
+fn databag(keys: &'static [&'static str]) -> impl Strategy<Value = BTreeMap<String, String>> {
+    let key = prop_oneof![6 => prop::sample::select(keys).prop_map(str::to_owned), 1 => "[a-z_-]{1,12}"];
+    // To Juju the empty text and no key are one.
+    let bag = prop::collection::btree_map(key, value(), 0..6);
+    bag.prop_map(|bag| bag.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+}
+
+fn check(
+    relation: fn(BTreeMap<String, String>, BTreeMap<String, String>) -> Relation,
+    event: fn() -> Event,
+    keys: &'static [&'static str],
+) {
+    let base = after(&complete(), Event::ConfigChanged);
+    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
+    let context = context();
+    runner
+        .run(&(databag(keys), databag(keys)), |(app, unit)| {
+            let mut state: State = base.clone();
+            let relation = relation(app, unit);
+            match state.relations.iter_mut().find(|other| other.id == relation.id) {
+                Some(other) => {
+                    other.remote_app_data = relation.remote_app_data;
+                    if !relation.remote_units.is_empty() {
+                        other.remote_units = relation.remote_units;
+                    }
+                }
+                None => state.relations.push(relation),
+            }
+            let out = context.run(&state, event(), charm);
+            prop_assert!(out.result.is_ok(), "{:?}", out.result);
+            let conf = out.state.containers["nginx"].file_text("/etc/nginx/nginx.conf").unwrap_or_default();
+            prop_assert!(!conf.contains("passwd") && !conf.contains("server{}"), "{conf}");
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn tracing_requirers_may_write_anything() {
+    check(
+        |app, unit| {
+            Relation::new("tracing", GRAFANA, "tracing", "grafana")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("tracing", GRAFANA),
+        &["receivers"],
+    );
+}
+
+#[test]
+fn workers_may_write_anything() {
+    check(
+        |app, unit| {
+            Relation::new("tempo-cluster", WORKERS, "tempo_cluster", "worker")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("tempo-cluster", WORKERS),
+        &["role", "address", "juju_topology"],
+    );
+}
+
+#[test]
+fn s3_providers_may_write_anything() {
+    check(
+        |app, _| Relation::new("s3", S3, "s3", "s3").with_remote_app_data(app),
+        || Event::relation_changed("s3", S3),
+        &["access-key", "secret-key", "bucket", "endpoint", "region", "tls-ca-chain", "secret-extra", "data"],
+    );
+}
+
+#[test]
+fn peers_may_write_anything() {
+    check(
+        |app, unit| {
+            Relation::peer("peers", 1, "tempo_peers", "tempo")
+                .with_remote_unit(1, app)
+                .with_remote_unit(2, unit)
+        },
+        || Event::relation_changed_unit("peers", 1, "tempo/1"),
+        &["fqdn", "hostname"],
+    );
+}
+
+#[test]
+fn telemetry_neighbours_may_write_anything() {
+    check(
+        |app, unit| {
+            Relation::new("logging", 20, "loki_push_api", "logs")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("logging", 20),
+        &["endpoint", "url"],
+    );
+    check(
+        |app, unit| {
+            Relation::new("send-remote-write", 21, "prometheus_remote_write", "prom")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("send-remote-write", 21),
+        &["remote_write"],
+    );
+    check(
+        |app, unit| {
+            Relation::new("self-charm-tracing", 22, "tracing", "other")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("self-charm-tracing", 22),
+        &["receivers"],
+    );
+}

@@ -1,0 +1,10 @@
+//! State and event in, state out: the whole charm in process, as Juju would see it.
+
+mod actions;
+mod faults;
+mod hostile;
+mod idempotence;
+mod receivers;
+mod scene;
+mod statuses;
+mod workloads;
