@@ -51,3 +51,8 @@ pub use run::{Error, run};
 pub use secrets::{SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
 pub use status::Status;
 pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};
+
+/// The examples of the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
