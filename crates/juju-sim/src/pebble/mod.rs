@@ -324,14 +324,17 @@ impl Inner {
     }
 
     fn signal(&mut self, signal: &str, names: &[&str]) -> Result<(), Error> {
-        if !signal.starts_with("SIG") {
-            return Err(api(400, format!("invalid signal name \"{signal}\"")));
-        }
         if names.is_empty() {
             return Err(api(400, "must specify one or more services"));
         }
         if let Some(idle) = names.iter().find(|name| !self.container.is_running(name)) {
             return Err(api(500, format!("cannot send signal to \"{idle}\": service is not running")));
+        }
+        if !signal.starts_with("SIG") {
+            return Err(api(
+                500,
+                format!("cannot send signal to \"{}\": invalid signal name \"{signal}\"", names[0]),
+            ));
         }
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         self.history.push(PebbleEvent::Signal { signal: signal.to_owned(), names });
