@@ -23,14 +23,17 @@ pub(crate) struct Options {
     check: bool,
 }
 
-/// Ends of the paths that nginx is told to use when nobody says otherwise; the same as in the images that charms deploy.
-const NGINX_OPTIONS: [&str; 11] = [
+/// How nginx is built: with the paths that the images of charms have. Its worker processes stay root, because root is the
+/// only user that there is in a namespace made without privileges.
+const NGINX_OPTIONS: [&str; 13] = [
     "--prefix=/etc/nginx",
     "--sbin-path=/usr/sbin/nginx",
     "--conf-path=/etc/nginx/nginx.conf",
     "--error-log-path=/var/log/nginx/error.log",
     "--http-log-path=/var/log/nginx/access.log",
     "--pid-path=/run/nginx.pid",
+    "--user=root",
+    "--group=root",
     "--with-http_ssl_module",
     "--with-http_v2_module",
     "--with-http_stub_status_module",
