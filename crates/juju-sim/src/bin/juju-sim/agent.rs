@@ -121,11 +121,13 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
             .collect();
         (controller.name.clone(), containers)
     };
+    fs::create_dir_all(pod_dir(app, number).join("containers"))?;
     for container in containers.keys() {
         fs::create_dir_all(pod_dir(app, number).join("containers").join(container))?;
     }
     if !model.pebble {
-        doubles::pebble::serve(&pod_dir(app, number).join("containers"), containers.keys())?;
+        let stand_ins = doubles::pebble::serve(&pod_dir(app, number).join("containers"), containers.keys())?;
+        model.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), stand_ins);
     }
     let mut address = None;
     if let Some(host) = &model.host {
@@ -142,8 +144,7 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
 /// Replaces a unit's pod by a new one, as after an eviction: another address, empty containers, the charm still installed.
 pub(crate) async fn replace_pod(model: &Arc<Model>, unit: &str) -> Result<()> {
     model.change(|controller| controller.pod_replaced(unit));
-    model.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
-    model.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+    model.end_pod(unit);
     model.publish_names();
     start(model, unit).await
 }
@@ -171,15 +172,8 @@ async fn poll(model: Arc<Model>, unit: String) {
         for container in containers {
             let client = juju_pebble::Client::new(folder.join(&container).join("pebble.socket"));
             let boot = client.system_info().await.ok().map(|info| info.boot_id);
-            let known = model.controller().unit(&unit).and_then(|unit| unit.boots.get(&container).cloned());
-            if boot != known {
-                model.change(|controller| {
-                    let Some(unit) = controller.unit_mut(&unit) else { return };
-                    match boot {
-                        Some(boot) => unit.boots.insert(container, boot),
-                        None => unit.boots.remove(&container),
-                    };
-                });
+            if model.controller().container_seen(&unit, &container, boot) {
+                model.change(|_| ());
             }
         }
         tokio::time::sleep(POLL).await;
@@ -331,7 +325,7 @@ fn paths(model: &Model, app: &str, number: u32, nonce: &str) -> AgentPaths {
 }
 
 /// Thirty-two hex digits unlike any other.
-fn nonce() -> String {
+pub(crate) fn nonce() -> String {
     use std::hash::{BuildHasher as _, Hasher as _};
     let number = || std::collections::hash_map::RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", number(), number())

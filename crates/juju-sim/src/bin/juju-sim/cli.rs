@@ -250,32 +250,34 @@ enum Verb {
         /// Application; all that receive spans when not given.
         app: Option<String>,
     },
+}
+
+/// Verbs for this program itself, apart from those for people: their options have nothing in common.
+#[derive(Debug, Parser)]
+#[command(name = "juju-sim")]
+enum Internal {
     /// Processes that doubles run in their pods.
-    #[command(hide = true)]
     Workload {
         #[command(subcommand)]
         workload: crate::doubles::Workload,
     },
-    #[command(hide = true)]
-    InternalDaemon { start: String },
-    #[command(hide = true)]
+    InternalDaemon {
+        start: String,
+    },
     InternalInit {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    #[command(hide = true)]
     InternalEnter {
         spec: String,
         #[arg(last = true)]
         command: Vec<String>,
     },
-    #[command(hide = true)]
     InternalExec {
         spec: String,
         #[arg(last = true)]
         command: Vec<String>,
     },
-    #[command(hide = true)]
     InternalPause {
         #[arg(long)]
         until_eof: bool,
@@ -305,8 +307,8 @@ struct Up {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    let internal = env::args().nth(1).is_some_and(|verb| verb == "workload" || verb.starts_with("internal-"));
+    match if internal { run_internal(Internal::parse()) } else { run(Cli::parse()) } {
         Ok(code) => code,
         Err(error) => {
             let label = if std::io::stderr().is_terminal() { "\x1b[31mERROR\x1b[0m" } else { "ERROR" };
@@ -316,22 +318,24 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<ExitCode> {
-    match &cli.verb {
-        Verb::InternalEnter { spec, command } => return enter::enter(spec, command),
-        Verb::InternalExec { spec, command } => return enter::exec(spec, command),
-        Verb::InternalPause { until_eof } => return enter::pause(*until_eof),
-        Verb::InternalInit { arguments } => return enter::init(arguments),
-        Verb::InternalDaemon { start } => {
-            let start = serde_json::from_str(start)?;
+fn run_internal(verb: Internal) -> Result<ExitCode> {
+    match verb {
+        Internal::InternalEnter { spec, command } => enter::enter(&spec, &command),
+        Internal::InternalExec { spec, command } => enter::exec(&spec, &command),
+        Internal::InternalPause { until_eof } => enter::pause(until_eof),
+        Internal::InternalInit { arguments } => enter::init(&arguments),
+        Internal::InternalDaemon { start } => {
+            let start = serde_json::from_str(&start)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(daemon::run(start))?;
             runtime.shutdown_background();
-            return Ok(ExitCode::SUCCESS);
+            Ok(ExitCode::SUCCESS)
         }
-        Verb::Workload { workload } => return crate::doubles::workload(workload),
-        _ => {}
+        Internal::Workload { workload } => crate::doubles::workload(&workload),
     }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
     let format = cli.format;
     match cli.verb {
         Verb::Up(up) => return self::up(&up),
@@ -509,7 +513,8 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
-        _ => {}
+        // Those that need no running model were answered before.
+        Verb::Up(_) | Verb::Models | Verb::Doctor { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

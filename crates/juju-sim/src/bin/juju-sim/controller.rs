@@ -15,6 +15,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use juju_sim::{
     CharmMeta, Event, Role,
+    charm::OptionType,
     client::StatusText,
     event::SecretEvent,
     model::Image,
@@ -71,6 +72,8 @@ pub(crate) struct Unit {
     pub(crate) boots: BTreeMap<String, String>,
     /// Boot ids that the charm was told of.
     boots_seen: BTreeMap<String, String>,
+    /// Boot ids that are no more, though an answer of theirs may still be on its way.
+    pub(crate) boots_ended: BTreeSet<String>,
     /// Containers the charm has; all must have been seen before the unit counts as settled.
     pub(crate) containers: BTreeSet<String>,
     installed: bool,
@@ -415,6 +418,27 @@ impl Controller {
         self.tidy();
     }
 
+    /// A container is about to be ended: until a new one answers, its Pebble does not.
+    pub(crate) fn container_killed(&mut self, name: &str, container: &str) {
+        if let Some(unit) = self.unit_mut(name)
+            && let Some(boot) = unit.boots.remove(container)
+        {
+            unit.boots_ended.insert(boot);
+        }
+    }
+
+    /// A container's Pebble answered, or did not: whether that is news.
+    pub(crate) fn container_seen(&mut self, name: &str, container: &str, boot: Option<String>) -> bool {
+        let Some(unit) = self.unit_mut(name) else { return false };
+        let boot = boot.filter(|boot| !unit.boots_ended.contains(boot));
+        let news = unit.boots.get(container) != boot.as_ref();
+        match boot {
+            Some(boot) => unit.boots.insert(container.to_owned(), boot),
+            None => unit.boots.remove(container),
+        };
+        news
+    }
+
     /// Puts a pod's unit back to where a replaced pod begins: installed, but nothing running, nothing seen of its containers.
     pub(crate) fn pod_replaced(&mut self, name: &str) {
         if let Some(unit) = self.unit_mut(name) {
@@ -422,7 +446,7 @@ impl Controller {
             unit.address = None;
             unit.started = false;
             unit.config_seen = None;
-            unit.boots.clear();
+            unit.boots_ended.extend(std::mem::take(&mut unit.boots).into_values());
             unit.boots_seen.clear();
         }
     }
@@ -497,12 +521,12 @@ impl Controller {
                 .get(name)
                 .with_context(|| format!("{app} has no option {name:?}"))?
                 .kind;
-            let parsed = serde_json::from_str::<Value>(text)
-                .ok()
-                .filter(|value| kind.accepts(value) && !value.is_null());
-            let value = parsed.unwrap_or_else(|| Value::String(text.clone()));
-            // An empty text means "not set", as for Juju.
-            if text.is_empty() {
+            let value = match kind {
+                OptionType::String | OptionType::Secret => Value::String(text.clone()),
+                _ => serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.clone())),
+            };
+            // An empty text is a text; for every other type it means "not set".
+            if text.is_empty() && kind != OptionType::String {
                 options.remove(name);
             } else if kind.accepts(&value) {
                 options.insert(name.clone(), value);
@@ -1184,7 +1208,7 @@ impl Controller {
             let missing: Vec<_> = unit
                 .containers
                 .iter()
-                .filter(|container| !unit.boots_seen.contains_key(*container))
+                .filter(|name| !unit.boots.contains_key(*name) || !unit.boots_seen.contains_key(*name))
                 .map(String::as_str)
                 .collect();
             if let Some(failed) = &unit.failed {
@@ -1222,13 +1246,6 @@ impl Controller {
         let all = application.units.values().map(workload);
         all.min_by_key(|status| rank(&status.current))
             .unwrap_or(StatusText { current: "unknown".into(), message: String::new() })
-    }
-}
-
-impl Unit {
-    /// Whether the first start is over.
-    pub(crate) fn is_started(&self) -> bool {
-        self.started
     }
 }
 

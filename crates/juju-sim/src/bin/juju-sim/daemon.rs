@@ -30,7 +30,7 @@ use crate::{
     doubles,
     host::Host,
     log::Log,
-    pod::Pod,
+    pod::{Pod, pod_dir},
     verbs,
 };
 
@@ -75,6 +75,8 @@ pub(crate) struct Model {
     pub(crate) reasons: Vec<String>,
     /// Running processes that belong to doubles.
     pub(crate) workloads: Mutex<BTreeMap<String, doubles::worker::Running>>,
+    /// What answers for Pebble where there is no real one, by unit.
+    pub(crate) stand_ins: Mutex<BTreeMap<String, doubles::pebble::StandIns>>,
     pub(crate) images: BTreeMap<String, Image>,
     pub(crate) log: Log,
     /// How many hooks may run at once.
@@ -109,6 +111,18 @@ impl Model {
 
     pub(crate) fn pod(&self, unit: &str) -> Option<Arc<Pod>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner).get(unit).cloned()
+    }
+
+    /// Ends a unit's pod with all that runs in it, and removes its folder.
+    pub(crate) fn end_pod(&self, unit: &str) {
+        self.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        if let Some(pod) = self.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(unit) {
+            pod.end();
+        }
+        if let Some((app, number)) = split(unit) {
+            let _ = fs::remove_dir_all(pod_dir(app, number));
+        }
     }
 
     /// A number for an action's task.
@@ -200,6 +214,7 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         reasons: start.reasons,
         pods: Mutex::default(),
         workloads: Mutex::default(),
+        stand_ins: Mutex::default(),
         images: start.model.images.clone(),
         log: Log::new(&start.dir.join("debug.log"), start.foreground),
         hooks: Semaphore::new(2 * workers),
@@ -302,13 +317,7 @@ pub(crate) async fn wait_for<T>(
 
 /// The unit's agent ended: its pod goes, and the model forgets it.
 pub(crate) fn forget(model: &Model, unit: &str) {
-    model.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
-    model.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+    model.end_pod(unit);
     model.change(|controller| controller.forget_unit(unit));
     model.publish_names();
-    if let Some((app, number)) = split(unit)
-        && model.host.is_none()
-    {
-        let _ = fs::remove_dir_all(crate::pod::pod_dir(app, number));
-    }
 }

@@ -114,8 +114,8 @@ pub(crate) fn enter(spec: &str, command: &[String]) -> Result<ExitCode> {
     // A process namespace holds for children only, so there is one: this process waits for it, and it dies with this process.
     let program = if spec.container.is_some() { Path::new(INSIDE) } else { Path::new("/proc/self/exe") };
     if let Some(root) = spec.new_container.take() {
-        unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
-            .context("making the container's namespaces")?;
+        // The mounts are unshared by the child: a new root is a new root for every process of the mount namespace, this one too.
+        unshare(CloneFlags::CLONE_NEWPID).context("making the container's process namespace")?;
         spec.exec.root = Some(root);
     }
     spec.exec.tied = true;
@@ -218,6 +218,7 @@ const NONE: Option<&str> = None;
 impl Root {
     /// Builds the root and makes it the root of this process.
     fn build(&self) -> Result<()> {
+        unshare(CloneFlags::CLONE_NEWNS).context("making the container's mount namespace")?;
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
             .context("making mounts private")?;
         fs::create_dir_all(&self.base)?;

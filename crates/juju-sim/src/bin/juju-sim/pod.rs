@@ -6,7 +6,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -52,8 +52,9 @@ pub(crate) struct Pod {
     unit_tag: String,
     hostname: String,
     cable: String,
-    pause: Child,
-    charm: Child,
+    pause: u32,
+    /// The pod's first process and the charm container's.
+    processes: Mutex<Vec<Child>>,
     supervisors: Vec<JoinHandle<()>>,
 }
 
@@ -107,6 +108,7 @@ impl Pod {
             bind(here.join("agent"), format!("/var/lib/juju/agents/{unit_tag}"), true),
             bind(host.run.join("tools"), format!("/var/lib/juju/tools/{unit_tag}"), true),
         ];
+        fs::create_dir_all(here.join("containers"))?;
         for name in containers.keys() {
             fs::create_dir_all(here.join("containers").join(name))?;
         }
@@ -161,7 +163,16 @@ impl Pod {
             let log = host.logs.join(format!("{hostname}-{name}.log"));
             supervisors.push(tokio::spawn(supervise(enter, here.join("containers").join(&name), log)));
         }
-        Ok(Self { address, dir, unit_tag, hostname, cable, pause, charm, supervisors })
+        Ok(Self {
+            address,
+            dir,
+            unit_tag,
+            hostname,
+            cable,
+            pause: pod,
+            processes: Mutex::new(vec![charm, pause]),
+            supervisors,
+        })
     }
 
     /// A command in a container; its environment is exactly `env`.
@@ -176,7 +187,7 @@ impl Pod {
             .container_pid(container)
             .with_context(|| format!("container {container} of {} is not running", self.hostname))?;
         let mut command = myself(&Enter {
-            pod: self.pause.id(),
+            pod: Some(self.pause),
             container: Some(pid),
             exec: Exec { env, cwd, ..Exec::default() },
             ..Enter::default()
@@ -218,14 +229,19 @@ impl Pod {
         ip(None, &format!("link set {} {}\n", self.cable, if connected { "up" } else { "down" })).await
     }
 
-    /// Path of the socket that a container's Pebble listens on, relative to the daemon's working directory.
-    pub(crate) fn pebble_socket(&self, container: &str) -> PathBuf {
-        self.dir.join("containers").join(container).join("pebble.socket")
-    }
-
     /// `unit-app-0`.
     pub(crate) fn unit_tag(&self) -> &str {
         &self.unit_tag
+    }
+
+    /// Ends all that runs in the pod, also while somebody still holds it.
+    pub(crate) fn end(&self) {
+        for supervisor in &self.supervisors {
+            supervisor.abort();
+        }
+        for process in self.processes.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            let _ = process.start_kill();
+        }
     }
 
     fn container_pid(&self, container: &str) -> Option<u32> {
@@ -236,12 +252,7 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        for supervisor in &self.supervisors {
-            supervisor.abort();
-        }
-        let _ = self.charm.start_kill();
-        let _ = self.pause.start_kill();
-        let _ = fs::remove_dir_all(&self.dir);
+        self.end();
     }
 }
 

@@ -82,7 +82,7 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
         Request::Refresh { app, charm } => refresh(model, &app, charm)?.into(),
         Request::KillContainer { unit, container } => {
             let unit = model.controller().resolve(&unit)?;
-            pod(model, &unit)?.kill_container(&container)?;
+            kill_container(model, &unit, &container)?;
             Value::Null
         }
         Request::FailHookTool { unit, tool, nth } => {
@@ -250,6 +250,21 @@ fn remove_unit(model: &Model, target: &str, count: u32) -> Result<Vec<String>> {
         names.iter().try_for_each(|name| controller.remove_unit(name))?;
         Ok(names)
     })
+}
+
+/// Ends a workload container, the real one or what stands in for it.
+fn kill_container(model: &Model, unit: &str, container: &str) -> Result<()> {
+    if model.pebble {
+        let pod = pod(model, unit)?;
+        model.change(|controller| controller.container_killed(unit, container));
+        return pod.kill_container(container);
+    }
+    let stand_ins = model.stand_ins.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = stand_ins.get(unit).and_then(|containers| containers.get(container));
+    let (double, _) = known.with_context(|| format!("{unit} has no container {container:?}"))?;
+    model.change(|controller| controller.container_killed(unit, container));
+    double.change(|state| *state = doubles::pebble::fresh());
+    Ok(())
 }
 
 /// Queues an action and waits for its outcome.

@@ -127,12 +127,12 @@ async fn serve(model: &Arc<Model>, unit: &str, config: &str, roles: &str) -> Res
     let command =
         [INSIDE, "workload", "sink", "--tempo-config", &inside, "--role", roles, "--format", "json"]
             .map(str::to_owned);
-    let log = model
+    let log_file = model
         .host
         .as_ref()
         .map(|host| host.logs.join(format!("{app}-{number}-sink.log")))
         .context("no pods")?;
-    let log = fs::File::options().create(true).append(true).open(log)?;
+    let log = fs::File::options().create(true).append(true).open(&log_file)?;
     let mut process = pod
         .command(CHARM, pod.shell_env(CHARM), Some("/".into()), &command)?
         .stdin(Stdio::null())
@@ -144,7 +144,11 @@ async fn serve(model: &Arc<Model>, unit: &str, config: &str, roles: &str) -> Res
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     while get(pod.address, "/ready").await.is_err() {
         if let Some(status) = process.try_wait()? {
-            bail!("the sink ended with {status}; see its log beside the model's");
+            let said = fs::read_to_string(&log_file).unwrap_or_default();
+            bail!(
+                "the sink ended with {status}: {}",
+                said.trim_end().lines().next_back().unwrap_or_default()
+            );
         }
         if tokio::time::Instant::now() > deadline {
             bail!("the sink does not answer on port {API}");

@@ -1,0 +1,121 @@
+//! Pods: names, addresses, files, processes.
+
+use juju_sim::client::Request;
+
+use crate::{begin, capable, up};
+
+const PAIR: &str = "
+applications:
+  a: {charm: $CHARMS/probe, scale: 2}
+  b: {charm: $CHARMS/probe}
+";
+
+#[test]
+fn pods_find_each_other_by_name_until_they_are_gone() {
+    let Some(model) = up(PAIR) else { return };
+    let lookup = |name: &str| {
+        let outcome = model.client.exec("b/0", None, &["getent", "ahostsv4", name]).unwrap();
+        let mut found: Vec<_> =
+            outcome.stdout.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+        found.sort();
+        found.dedup();
+        found
+    };
+    let (one, two) = (model.unit("a/0").address, model.unit("a/1").address);
+    assert_eq!(lookup("a-1.a-endpoints.m.svc.cluster.local"), [two.clone()]);
+    assert_eq!(lookup("a-1.a-endpoints"), [two.clone()], "the search list is used");
+    let mut both = vec![one.clone(), two];
+    both.sort();
+    assert_eq!(lookup("a.m.svc.cluster.local"), both);
+    assert_eq!(lookup("a-endpoints.m.svc.cluster.local"), both);
+    assert!(lookup("c.m.svc.cluster.local").is_empty());
+    assert!(lookup("example.com").is_empty(), "names of the world outside do not exist");
+
+    model.cli(&["remove-unit", "a/1"]);
+    model.until("a/1 is gone", |client| client.show_unit("a/1").is_err());
+    assert_eq!(lookup("a.m.svc.cluster.local"), [one]);
+    assert!(lookup("a-1.a-endpoints.m.svc.cluster.local").is_empty());
+}
+
+#[test]
+fn a_pod_knows_itself_and_nothing_of_the_machine() {
+    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let shell = |script: &str| {
+        model.client.exec("a/0", None, &["sh", "-c", script]).unwrap().stdout.trim().to_owned()
+    };
+    assert_eq!(shell("hostname"), "a-0");
+    assert_eq!(shell("hostname -f"), "a-0.a-endpoints.m.svc.cluster.local");
+    assert_eq!(shell("id -u"), "0");
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(shell(&format!("ls {} 2>&1 | grep -c 'No such file'", here.display())), "1");
+    assert_eq!(shell("touch /usr/bin/x 2>&1 | grep -c 'Read-only'"), "1");
+    assert_eq!(shell("touch /etc/x /tmp/x /var/x && echo written"), "written");
+    // Nothing but lo and its own interface, and no way out.
+    assert_eq!(shell("ip -o link | wc -l"), "2");
+    assert_eq!(shell("ip route | grep -c default"), "0");
+}
+
+#[test]
+fn containers_share_the_network_and_nothing_else() {
+    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let shell = |container, script: &str| model.client.exec("a/0", container, &["sh", "-c", script]).unwrap();
+    assert_eq!(shell(Some("web"), "hostname -i").stdout.trim(), model.unit("a/0").address);
+    shell(Some("web"), "echo mine > /etc/mark");
+    assert_eq!(shell(None, "cat /etc/mark").code, 1);
+    // The charm speaks to Pebble through the socket; Pebble is the first process where it runs.
+    assert_eq!(shell(None, "PEBBLE_SOCKET=/charm/containers/web/pebble.socket pebble services").code, 0);
+    assert!(
+        shell(Some("web"), "tr '\\0' ' ' < /proc/1/cmdline")
+            .stdout
+            .starts_with("/charm/bin/pebble run --create-dirs --hold")
+    );
+}
+
+#[test]
+fn commands_give_back_what_they_print_and_how_they_end() {
+    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let outcome =
+        model.client.exec("a/leader", None, &["sh", "-c", "echo out; echo err >&2; exit 7"]).unwrap();
+    assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (7, "out\n", "err\n"));
+    assert_eq!(model.client.exec("a/0", None, &["no-such-program"]).unwrap().code, 127);
+    assert_eq!(model.client.exec("a/0", None, &["sh", "-c", "kill -9 $$"]).unwrap().code, 137);
+    let with_input = Request::Exec {
+        unit: "a/0".into(),
+        container: None,
+        command: vec!["cat".into()],
+        stdin: Some("through".into()),
+        timeout: 30,
+    };
+    assert_eq!(model.client.ask::<juju_sim::client::ExecOutcome>(&with_input).unwrap().stdout, "through");
+    let unknown = model.client.exec("a/0", Some("db"), &["true"]).unwrap_err().to_string();
+    assert!(unknown.contains("\"db\"") && unknown.contains("web"), "{unknown}");
+}
+
+#[test]
+fn everything_ends_with_whoever_started_the_model() {
+    if !capable() {
+        return;
+    }
+    let model = begin("applications: {a: {charm: $CHARMS/probe}}");
+    model.settle();
+    // A mark that no other process on this machine carries.
+    let mark = format!("juju-sim-test-{}", std::process::id());
+    let start = format!("exec -a {mark} sleep 600 & echo started");
+    let outcome = model
+        .client
+        .exec("a/0", None, &["bash", "-c", &format!("({start}) > /dev/null 2>&1; echo started")])
+        .unwrap();
+    assert_eq!(outcome.stdout, "started\n");
+    let alive = || {
+        std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.starts_with(mark.as_bytes()))
+        })
+    };
+    assert!(alive());
+    drop(model);
+    let deadline = std::time::Instant::now() + crate::PATIENCE;
+    while alive() {
+        assert!(std::time::Instant::now() < deadline, "a process of the model outlived it");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

@@ -1,0 +1,197 @@
+//! The command line.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::{PATIENCE, begin, program, text, up};
+
+#[test]
+fn status_is_a_table_for_people_and_data_for_programs() {
+    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let table = text(&model.cli(&["status"]));
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert!(
+        table.lines().any(|line| words(line).starts_with(&["a/0*", "active", "idle"].map(str::to_owned))),
+        "{table}"
+    );
+    assert!(!table.contains('\x1b'), "no colours where nobody sees them");
+    let status: Value = serde_json::from_str(&text(&model.cli(&["status", "--format", "json"]))).unwrap();
+    let unit = &status["applications"]["a"]["units"]["a/0"];
+    assert_eq!(unit["workload-status"], json!({"current": "active", "message": "hello"}));
+    assert_eq!(unit["leader"], true);
+    assert_eq!(status["simulator"]["reasons"], json!([]));
+    let shown: Value =
+        serde_json::from_str(&text(&model.cli(&["show-unit", "a/leader", "--format", "json"]))).unwrap();
+    assert_eq!(shown["a/0"]["hooks"][0], "install");
+}
+
+#[test]
+fn actions_give_results_and_fail_alone() {
+    let Some(model) = up("
+applications:
+  a: {charm: $CHARMS/probe}
+  b: {charm: $CHARMS/probe}
+relations:
+  - [a:give, b:take]
+")
+    else {
+        return;
+    };
+    let outcome = model.client.run("a/leader", "show", []).unwrap();
+    assert_eq!(outcome.status, "completed");
+    assert_eq!((&outcome.results["text"], &outcome.results["unit"]), (&json!("hello"), &json!("a/0")));
+
+    let failed = model.cli(&["run", "a/0", "break", "--format", "json"]);
+    assert!(!failed.status.success());
+    let outcome: Value = serde_json::from_slice(&failed.stdout).unwrap();
+    assert_eq!((&outcome["status"], &outcome["message"]), (&json!("failed"), &json!("exit status 3")));
+    assert_eq!(outcome["results"]["return-code"], 3);
+    model.settle();
+    assert_eq!(model.unit("a/0").workload.current, "active", "a failed action is no failed unit");
+    assert!(!model.unit("b/0").relation_info[1].related_units["a/0"].contains_key("broken"));
+
+    let unknown = model.cli(&["run", "a/0", "shout"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("it has: break, show"), "{unknown:?}");
+}
+
+#[test]
+fn options_are_shown_set_and_reset() {
+    let Some(model) = up("applications: {a: {charm: $CHARMS/probe, options: {text: mine}}}") else { return };
+    assert_eq!(text(&model.cli(&["config", "a", "text"])), "mine");
+    text(&model.cli(&["config", "a", "text=other", "fail-on=nothing"]));
+    let all: Value = serde_json::from_str(&text(&model.cli(&["config", "a", "--format", "json"]))).unwrap();
+    assert_eq!((&all["text"]["value"], &all["text"]["source"]), (&json!("other"), &json!("user")));
+    text(&model.cli(&["config", "a", "--reset", "text,fail-on"]));
+    let all: Value = serde_json::from_str(&text(&model.cli(&["config", "a", "--format", "json"]))).unwrap();
+    assert_eq!((&all["text"]["value"], &all["text"]["source"]), (&json!("hello"), &json!("default")));
+    let unknown = model.cli(&["config", "a", "colour=red"]);
+    assert_eq!(String::from_utf8_lossy(&unknown.stderr).trim(), "ERROR a has no option \"colour\"");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_what_could() {
+    let Some(model) = up("
+applications:
+  a: {charm: $CHARMS/probe}
+  b: {charm: $CHARMS/probe}
+  c: {charm: $CHARMS/coordinator}
+")
+    else {
+        return;
+    };
+    for (words, expected) in [
+        (&["integrate", "a", "b"][..], "choose one: a:give b:take, b:give a:take"),
+        (&["integrate", "a:give", "c"], "no pair of endpoints with the same interface"),
+        (&["integrate", "a:givve", "b"], "it has: give, peers, take"),
+        (&["show-unit", "a/7"], "there are: a/0, b/0, c/0"),
+        (&["add-unit", "d"], "there are: a, b, c"),
+        (&["kill-leader", "a"], "add one with: juju-sim add-unit a"),
+        (&["remove-relation", "a", "b"], "no relation between a and b"),
+        (&["wait", "nobody"], "there are: a, b, c"),
+        (&["counts", "a"], "no unit of a receives spans"),
+    ] {
+        let output = model.cli(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.starts_with("ERROR ") && said.contains(expected),
+            "{words:?}: {said}"
+        );
+    }
+    text(&model.cli(&["integrate", "a:give", "b:take"]));
+    let twice = model.cli(&["integrate", "b:take", "a:give"]);
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("related already"));
+}
+
+#[test]
+fn waiting_ends_with_the_names_of_what_is_not_there() {
+    let Some(model) = up("applications: {w: {charm: double:tempo-worker}}") else { return };
+    let output = model.cli(&["wait", "--active", "--timeout", "1"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("w/0: blocked [tempo-cluster] missing integration"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_log_can_be_narrowed() {
+    let Some(model) = up("applications: {a: {charm: $CHARMS/probe, scale: 2}}") else { return };
+    let one = text(&model.cli(&["debug-log", "--include", "a/1"]));
+    assert!(!one.is_empty() && one.lines().all(|line| line.starts_with("unit-a-1: ")), "{one}");
+    let both = text(&model.cli(&["debug-log", "--include", "a", "--level", "debug"]));
+    assert!(both.contains("unit-a-0: ") && both.contains("DEBUG"), "{both}");
+    assert_eq!(text(&model.cli(&["debug-log", "-n", "2"])).lines().count(), 2);
+}
+
+#[test]
+fn without_pods_hooks_still_run_and_it_is_said() {
+    let home = tempfile::TempDir::with_prefix("jsim").unwrap();
+    let file = home.path().join("model.yaml");
+    let charm = crate::charm("probe");
+    std::fs::write(&file, format!("name: plain\napplications: {{a: {{charm: {}}}}}\n", charm.display()))
+        .unwrap();
+    let cli = |words: &[&str]| {
+        Command::new(program()).args(words).env("JUJU_SIM_HOME", home.path()).output().unwrap()
+    };
+    let up = cli(&["up", "--in-process", &file.to_string_lossy()]);
+    let said = String::from_utf8_lossy(&up.stderr).into_owned();
+    let waited = cli(&["wait", "--active", "--timeout", &PATIENCE.as_secs().to_string()]);
+    let status: Value = serde_json::from_slice(&cli(&["status", "--format", "json"]).stdout).unwrap();
+    let exec = cli(&["exec", "a/0", "--", "true"]);
+    let down = cli(&["down"]);
+    text(&up);
+    text(&waited);
+    text(&down);
+    assert!(said.contains("no pods"), "{said}");
+    assert_eq!(status["applications"]["a"]["units"]["a/0"]["workload-status"]["current"], "active");
+    assert_eq!(status["simulator"]["pods"], false);
+    assert!(String::from_utf8_lossy(&exec.stderr).contains("doctor"), "{exec:?}");
+}
+
+#[test]
+fn a_model_that_cannot_be_deployed_says_why() {
+    let home = tempfile::TempDir::with_prefix("jsim").unwrap();
+    let file = home.path().join("model.yaml");
+    let up = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let output =
+            Command::new(program()).arg("up").arg(&file).env("JUJU_SIM_HOME", home.path()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let charm = crate::charm("probe");
+    for (text, expected) in [
+        ("name: m\napplications: {a: {charm: ./nowhere.charm}}\n".to_owned(), "does not exist"),
+        (
+            "name: m\napplications: {a: {charm: double:nothing}}\n".to_owned(),
+            "double:s3, double:tempo-worker",
+        ),
+        (
+            format!("name: m\napplications: {{a: {{charm: {}, options: {{size: 3}}}}}}\n", charm.display()),
+            "no option \"size\"",
+        ),
+        (
+            format!(
+                "name: m\napplications: {{a: {{charm: {0}}}, b: {{charm: {0}}}}}\nrelations: [[a, b]]\n",
+                charm.display()
+            ),
+            "choose one",
+        ),
+    ] {
+        let said = up(&text);
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn a_second_model_of_the_same_name_is_refused() {
+    if !crate::capable() {
+        return;
+    }
+    let model = begin("applications: {}");
+    let output = model.cli(&["up", &model.home.path().join("model.yaml").to_string_lossy()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("runs already"), "{said}");
+    assert_eq!(text(&model.cli(&["models"])), "m");
+}
