@@ -260,10 +260,10 @@ async fn the_double_tells_the_daemons_story() {
 
     let server = serve(double(dir.path()), dir.path().join("double.socket")).unwrap();
     let client = Client::new(server.socket());
-    let mut served = Story::new(dir.path());
-    verbs(&client, &mut served).await;
-    more(&client, &mut served).await;
-    compare(&served.lines, &real.lines);
+    let mut through = Story::new(dir.path());
+    verbs(&client, &mut through).await;
+    more(&client, &mut through).await;
+    compare(&through.lines, &real.lines);
 }
 
 #[track_caller]
