@@ -104,6 +104,13 @@ pub(crate) struct Tools {
     pub(crate) missing: Vec<String>,
 }
 
+impl Tools {
+    /// Whether a program is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        is_executable(&self.folder.join("bin").join(name))
+    }
+}
+
 /// Runs the chore.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let tools = if options.check { check()? } else { ensure()? };

@@ -75,8 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let ready = Instant::now();
     let sim = Sim::new(target.join("debug/juju-sim"), &tools.folder)?;
     let mut claims = Claims::default();
-    let traffic = if tools.missing.is_empty() { Ok(()) } else { Err("some programs are missing") };
-    let played = play(&sim, &model, traffic, options.full, &mut claims);
+    let played = play(&sim, &model, &tools, options.full, &mut claims);
     if played.is_err() || !claims.broken.is_empty() {
         sim.explain();
     }
@@ -90,20 +89,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// The demonstration itself, from an empty machine to the last claim.
-fn play(
-    sim: &Sim,
-    model: &Path,
-    programs: Result<(), &'static str>,
-    full: bool,
-    claims: &mut Claims,
-) -> Result<()> {
+fn play(sim: &Sim, model: &Path, tools: &tools::Tools, full: bool, claims: &mut Claims) -> Result<()> {
     headline("Deploying the model");
     let step = Step::begin("deploying and settling");
     sim.up(model, PATIENCE)?;
     sim.wait(PATIENCE)?;
     step.done();
     let status = sim.status()?;
-    let traffic = programs.and(pods(&status));
+    let traffic = carries_traffic(&status, tools);
     match (&traffic, full) {
         (Err(reason), true) => bail!("no traffic can be sent: {reason}"),
         (Err(reason), false) => println!("{reason}: databags are shown, traffic is not sent."),
@@ -220,9 +213,18 @@ fn refused(sim: &Sim, url: &str) -> Result<bool> {
     Ok(delivery.accepted == 0 && delivery.error.is_some_and(|error| error.to_lowercase().contains("refused")))
 }
 
-/// Whether the model's units have pods of their own.
-fn pods(status: &Value) -> Result<(), &'static str> {
-    if status["substrate"] == "namespaces" { Ok(()) } else { Err("namespaces cannot be made here") }
+/// Whether the model's units have pods of their own, with real programs in them; the reasons if not.
+fn carries_traffic(status: &Value, tools: &tools::Tools) -> Result<(), String> {
+    let simulator = &status["simulator"];
+    let reasons = simulator["reasons"].as_array().into_iter().flatten();
+    let mut reasons: Vec<&str> = reasons.filter_map(Value::as_str).collect();
+    if reasons.is_empty() && !(simulator["pods"] == true && simulator["pebble"] == true) {
+        reasons.push("the simulator runs no pods");
+    }
+    if !tools.has("nginx") {
+        reasons.push("there is no nginx");
+    }
+    if reasons.is_empty() { Ok(()) } else { Err(reasons.join("; ")) }
 }
 
 /// All units of a status: name and what is known of it.
@@ -239,18 +241,18 @@ fn unit<'a>(status: &'a Value, name: &str) -> Option<&'a Value> {
 fn everyone_is_active(status: &Value, claims: &mut Claims) {
     let units: Vec<_> = units(status).collect();
     for (name, unit) in &units {
-        let status = &unit["workload"];
+        let status = &unit["workload-status"];
         if status["current"] != "active" {
             let (current, message) = (&status["current"], &status["message"]);
             claims.hold(false, format!("{name} is active, not {current} ({message})"));
         }
     }
-    let active = units.iter().filter(|(_, unit)| unit["workload"]["current"] == "active").count();
+    let active = units.iter().filter(|(_, unit)| unit["workload-status"]["current"] == "active").count();
     claims.hold(active > 0 && active == units.len(), format!("{active} of {} units are active", units.len()));
 }
 
 fn ports(status: &Value, name: &str) -> BTreeSet<String> {
-    let ports = unit(status, name).and_then(|unit| unit["ports"].as_array());
+    let ports = unit(status, name).and_then(|unit| unit["open-ports"].as_array());
     ports.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
