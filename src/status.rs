@@ -64,7 +64,7 @@ enum Whom {
 /// worth knowing is added to the message.
 pub fn statuses(d: &Deployment, applied: &Applied) -> Statuses {
     let facts = facts(d, applied);
-    let unit = with_notes(worst(facts.iter().map(|(_, status)| status)), &notes(d, applied));
+    let unit = with_notes(&worst(facts.iter().map(|(_, status)| status)), &notes(d, applied));
     let common = facts.iter().filter(|(whom, _)| *whom == Whom::Everybody).map(|(_, status)| status);
     Statuses { unit, app: d.identity.leader.then(|| worst(common)) }
 }
@@ -156,7 +156,7 @@ fn worst<'a>(statuses: impl Iterator<Item = &'a Status>) -> Status {
     statuses.fold(None, worse).cloned().unwrap_or(Status::Active(String::new()))
 }
 
-fn with_notes(status: Status, notes: &[String]) -> Status {
+fn with_notes(status: &Status, notes: &[String]) -> Status {
     let mut parts: Vec<String> =
         Some(status.message().to_owned()).filter(|text| !text.is_empty()).into_iter().collect();
     parts.extend(notes.iter().take(NOTES).cloned());
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{Cluster, complete};
 
-    fn check(cluster: Cluster, applied: &Applied, unit: (&str, &str), app: (&str, &str)) {
+    fn check(cluster: &Cluster, applied: &Applied, unit: (&str, &str), app: (&str, &str)) {
         let statuses = statuses(&cluster.deployment(), applied);
         let text = |status: &Status| (status.kind().to_owned(), status.message().to_owned());
         let expect = |(kind, message): (&str, &str)| (kind.to_owned(), message.to_owned());
@@ -189,41 +189,41 @@ mod tests {
         assert_eq!(statuses.app.as_ref().map(text), Some(expect(app)));
     }
 
-    fn same(cluster: Cluster, status: (&str, &str)) {
+    fn same(cluster: &Cluster, status: (&str, &str)) {
         check(cluster, &Applied::default(), status, status);
     }
 
     #[test]
     fn what_is_missing_is_named_most_important_first() {
-        same(Cluster::default(), ("blocked", "[consistency] no worker application related"));
-        same(complete().without_s3(), ("blocked", "[s3] relate an S3 provider"));
-        same(complete().s3_data(&[]), ("blocked", "[s3] credentials incomplete"));
+        same(&Cluster::default(), ("blocked", "[consistency] no worker application related"));
+        same(&complete().without_s3(), ("blocked", "[s3] relate an S3 provider"));
+        same(&complete().s3_data(&[]), ("blocked", "[s3] credentials incomplete"));
         same(
-            complete().s3_data(&[("access-key", "a"), ("bucket", "b"), ("endpoint", "c")]),
+            &complete().s3_data(&[("access-key", "a"), ("bucket", "b"), ("endpoint", "c")]),
             ("blocked", "[s3] credentials incomplete: s3:1 secret-key: missing"),
         );
         let some = || Cluster::default().with_s3();
         same(
-            some().worker("w", "querier", 1),
+            &some().worker("w", "querier", 1),
             ("blocked", "[consistency] roles missing: compactor, distributor, ingester, query-frontend"),
         );
         // An application that was scaled down to nothing does not count.
         same(
-            some().worker("w", "all", 0),
+            &some().worker("w", "all", 0),
             (
                 "blocked",
                 "[consistency] roles missing: compactor, distributor, ingester, querier, query-frontend",
             ),
         );
-        same(complete().without_s3().worker("w", "all", 0), ("blocked", "[s3] relate an S3 provider"));
-        same(some(), ("blocked", "[consistency] no worker application related"));
+        same(&complete().without_s3().worker("w", "all", 0), ("blocked", "[s3] relate an S3 provider"));
+        same(&some(), ("blocked", "[consistency] no worker application related"));
     }
 
     #[test]
     fn workers_that_come_up_are_waited_for() {
         let cluster = Cluster::default().with_s3().worker("w", "all", 0).silent_unit("w");
         same(
-            cluster,
+            &cluster,
             (
                 "waiting",
                 "[consistency] waiting for workers to come up: compactor, distributor, ingester, querier, query-frontend",
@@ -232,7 +232,7 @@ mod tests {
         // But not if some role would still be missing then.
         let cluster = Cluster::default().with_s3().worker("w", "querier", 0).silent_unit("w");
         same(
-            cluster,
+            &cluster,
             ("blocked", "[consistency] roles missing: compactor, distributor, ingester, query-frontend"),
         );
     }
@@ -240,28 +240,29 @@ mod tests {
     #[test]
     fn a_complete_cluster_is_active_and_says_what_is_off() {
         let disabled = "metrics-generator disabled: relate send-remote-write";
-        check(complete(), &Applied::default(), ("active", disabled), ("active", ""));
+        check(&complete(), &Applied::default(), ("active", disabled), ("active", ""));
         let writes = complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
-        same(writes, ("active", ""));
+        same(&writes, ("active", ""));
     }
 
     #[test]
     fn options_that_cannot_be_used_block() {
         let mut cluster = complete();
         cluster.config = Err("option always_enable_zipkin: expected a boolean".into());
-        same(cluster, ("blocked", "[config] option always_enable_zipkin: expected a boolean"));
+        same(&cluster, ("blocked", "[config] option always_enable_zipkin: expected a boolean"));
         let mut cluster = complete();
         cluster.config.as_mut().unwrap().retention_period = 0;
-        same(cluster, ("blocked", "[config] retention-period: 0 is not from 1 to 87840 hours"));
+        same(&cluster, ("blocked", "[config] retention-period: 0 is not from 1 to 87840 hours"));
     }
 
     #[test]
     fn what_happened_to_the_containers_concerns_the_unit() {
+        use WorkloadOutcome::{ConfigRejected, Failed, NotRunning, Running, Unreachable, Untouched};
+
         let ready = || complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         let with = |nginx, exporter, unit| {
-            check(ready(), &Applied { nginx, exporter, trouble: Vec::new() }, unit, ("active", ""));
+            check(&ready(), &Applied { nginx, exporter, trouble: Vec::new() }, unit, ("active", ""));
         };
-        use WorkloadOutcome::{ConfigRejected, Failed, NotRunning, Running, Unreachable, Untouched};
         with(Running, Running, ("active", ""));
         with(Untouched, Untouched, ("active", ""));
         with(Unreachable, Running, ("waiting", "[nginx] waiting for the container"));
@@ -278,7 +279,7 @@ mod tests {
         with(Failed("disk full".into()), Running, ("waiting", "[nginx] will try again: disk full"));
         with(Running, Unreachable, ("active", "[nginx-prometheus-exporter] waiting for the container"));
         let applied = Applied { trouble: vec!["relation-set failed".into()], ..Applied::default() };
-        check(ready(), &applied, ("waiting", "will try again: relation-set failed"), ("active", ""));
+        check(&ready(), &applied, ("waiting", "will try again: relation-set failed"), ("active", ""));
     }
 
     #[test]
@@ -289,7 +290,7 @@ mod tests {
             .requirer("rubbish");
         let unit = "tracing:100 receivers: unknown protocol jaeger_http_thrift (jaeger_thrift_http is probably meant); \
                     tracing:101 receivers: not valid JSON";
-        check(cluster, &Applied::default(), ("active", unit), ("active", ""));
+        check(&cluster, &Applied::default(), ("active", unit), ("active", ""));
         let many = (0..6).fold(complete(), |cluster, _| cluster.requirer("rubbish"));
         let message = statuses(&many.deployment(), &Applied::default()).unit.message().to_owned();
         assert!(

@@ -59,6 +59,7 @@ impl Host {
     }
 
     /// The name without its first label, if it has several; an IP address stays what it is.
+    #[must_use]
     pub fn parent(&self) -> Self {
         match self {
             Self::Name(name) => Self::Name(name.split_once('.').map_or(&**name, |(_, rest)| rest).to_owned()),

@@ -31,7 +31,7 @@ pub(super) fn workers(
                     Ok(Some(unit)) => drop(units.insert(name.clone(), unit)),
                     Ok(None) => drop(silent.insert(name.clone())),
                     Err((key, reason)) => {
-                        findings.unit(Endpoint::TempoCluster, relation.id, name, &key, reason);
+                        findings.unit(Endpoint::TempoCluster, relation.id, name, &key, &reason);
                         silent.insert(name.clone());
                     }
                 }
@@ -60,7 +60,7 @@ fn roles(tempo: &Generation, relation: &RelationSnapshot, findings: &mut Finding
         problem => problem,
     };
     if let Some(problem) = problem {
-        findings.app(Endpoint::TempoCluster, relation.id, "role", problem);
+        findings.app(Endpoint::TempoCluster, relation.id, "role", &problem);
     }
     let roles: BTreeSet<Role> = named.known.iter().flat_map(|role| tempo.expand(*role)).collect();
     (!roles.is_empty()).then_some(roles)

@@ -242,7 +242,7 @@ impl Deployment {
         let mut findings = Findings::default();
         let identity = snapshot.identity.clone();
         let unit_host = Host::parse(&snapshot.host.fqdn).unwrap_or_else(|error| {
-            findings.pod("host name", error.to_string());
+            findings.pod("host name", &error.to_string());
             Host::Name("localhost".into())
         });
         let app_host = app_host(&unit_host, &identity);
@@ -389,20 +389,20 @@ struct Findings(BTreeSet<Finding>);
 
 impl Findings {
     /// Something about this pod.
-    fn pod(&mut self, key: &str, reason: String) {
-        self.0.insert(Finding { place: Place::Pod, key: key.into(), reason });
+    fn pod(&mut self, key: &str, reason: &str) {
+        self.0.insert(Finding { place: Place::Pod, key: key.into(), reason: reason.to_owned() });
     }
 
     /// Something about the data of another application.
-    fn app(&mut self, endpoint: Endpoint, id: u32, key: &str, reason: impl ToString) {
+    fn app(&mut self, endpoint: Endpoint, id: u32, key: &str, reason: &str) {
         let place = Place::Relation { endpoint, id, unit: None };
-        self.0.insert(Finding { place, key: key.into(), reason: reason.to_string() });
+        self.0.insert(Finding { place, key: key.into(), reason: reason.to_owned() });
     }
 
     /// Something about the data of another unit.
-    fn unit(&mut self, endpoint: Endpoint, id: u32, unit: &UnitName, key: &str, reason: impl ToString) {
+    fn unit(&mut self, endpoint: Endpoint, id: u32, unit: &UnitName, key: &str, reason: &str) {
         let place = Place::Relation { endpoint, id, unit: Some(unit.clone()) };
-        self.0.insert(Finding { place, key: key.into(), reason: reason.to_string() });
+        self.0.insert(Finding { place, key: key.into(), reason: reason.to_owned() });
     }
 
     fn sorted(self) -> Vec<Finding> {

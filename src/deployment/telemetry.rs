@@ -68,7 +68,7 @@ fn unit_urls<T: DeserializeOwned>(
                     let Some(Push { url }) = push(data) else { continue };
                     match Url::parse(&url) {
                         Ok(url) => urls.push((unit.clone(), url)),
-                        Err(error) => findings.unit(endpoint, relation.id, unit, key, error),
+                        Err(error) => findings.unit(endpoint, relation.id, unit, key, &error.to_string()),
                     }
                 }
                 Err(error) => findings.unit(endpoint, relation.id, unit, &error.key, &error.reason),
@@ -105,7 +105,7 @@ fn receivers(
                 match Url::parse(receiver.url.as_str()) {
                     Ok(url) => drop(urls.insert(protocol, url)),
                     Err(error) => {
-                        findings.app(endpoint, relation.id, "receivers", format!("{protocol} URL {error}"))
+                        findings.app(endpoint, relation.id, "receivers", &format!("{protocol} URL {error}"));
                     }
                 }
             }

@@ -21,7 +21,7 @@ pub(super) fn requests(
         let requested = match Requested::read(relation.remote_app_data.as_ref()) {
             Remote::Ready(requested) => {
                 if let Some(problem) = requested.problem() {
-                    findings.app(Endpoint::Tracing, relation.id, "receivers", problem);
+                    findings.app(Endpoint::Tracing, relation.id, "receivers", &problem);
                 }
                 requested.known
             }

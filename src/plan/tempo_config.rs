@@ -47,6 +47,7 @@ struct Compactor {
 }
 
 #[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // they are the names of Tempo's keys
 struct Compaction {
     block_retention: String,
     compacted_block_retention: &'static str,

@@ -41,7 +41,7 @@ fn busy() -> Cluster {
         ])
         .loki(&["http://loki-0.loki-endpoints.obs.svc.cluster.local:3100/loki/api/v1/push", ""])
         .other_cluster(Endpoint::SelfCharmTracing, others)
-        .other_cluster(Endpoint::SelfWorkloadTracing, r#"[]"#)
+        .other_cluster(Endpoint::SelfWorkloadTracing, "[]")
         .peer();
     cluster.host.ipv6 = true;
     cluster.host.nameserver = Some("fd00::a".parse().unwrap());
