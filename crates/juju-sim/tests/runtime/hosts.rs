@@ -46,9 +46,8 @@ fn a_pod_knows_itself_and_nothing_of_the_machine() {
     assert_eq!(shell("hostname"), "a-0");
     assert_eq!(shell("hostname -f"), "a-0.a-endpoints.m.svc.cluster.local");
     assert_eq!(shell("id -u"), "0");
-    let here = std::env::current_dir().unwrap();
-    assert_eq!(shell(&format!("ls {} 2>&1 | grep -c 'No such file'", here.display())), "1");
-    assert_eq!(shell("touch /usr/bin/x 2>&1 | grep -c 'Read-only'"), "1");
+    assert_eq!(shell(concat!("test -e ", env!("CARGO_MANIFEST_DIR"), " || echo none")), "none");
+    assert_eq!(shell("touch /usr/bin/x 2> /dev/null || echo refused"), "refused");
     assert_eq!(shell("touch /etc/x /tmp/x /var/x && echo written"), "written");
     // Nothing but lo and its own interface, and no way out.
     assert_eq!(shell("ip -o link | wc -l"), "2");
