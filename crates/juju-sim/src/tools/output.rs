@@ -234,8 +234,8 @@ fn node(value: &Out, indent: usize, place: Place, text: &mut String) {
         }
         Out::Text(string) => {
             text.push_str(lead);
-            // A literal block stands two columns in from its parent; at the root the parent is at column -1 + 1.
-            scalar(string, if place == Place::Root { 2 } else { indent + 2 }, text);
+            // A block's lines stand two columns in from the line they belong to; an item's are that already.
+            scalar(string, if place == Place::Item { indent } else { indent + 2 }, text);
         }
     }
 }
@@ -349,16 +349,20 @@ fn double_quoted(string: &str, text: &mut String) {
             c if u32::from(c) < 0x100 => {
                 let _ = write!(text, "\\x{:02X}", u32::from(c));
             }
-            c => {
+            c if u32::from(c) < 0x10000 => {
                 let _ = write!(text, "\\u{:04X}", u32::from(c));
+            }
+            c => {
+                let _ = write!(text, "\\U{:08X}", u32::from(c));
             }
         }
     }
     text.push('"');
 }
 
+/// The emitter knows no characters beyond the first 65536.
 fn printable(c: char) -> bool {
-    matches!(c, '\n' | '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    matches!(c, '\n' | '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
         && c != '\u{feff}'
 }
 
@@ -413,7 +417,7 @@ fn is_plain_text(string: &str) -> bool {
     const WORDS: &[&str] = &[
         "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On",
         "ON", "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF", ".nan", ".NaN",
-        ".NAN", ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", "<<",
+        ".NAN", ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF",
     ];
     !(WORDS.contains(&string) || is_number(string) || is_sexagesimal(string) || is_time(string))
 }
@@ -438,7 +442,7 @@ fn is_float(unsigned: &str) -> bool {
         None => (unsigned, None),
     };
     let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let exponent_fits = exponent.is_none_or(|exponent| {
         let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
         !exponent.is_empty() && digits(exponent)
@@ -535,8 +539,7 @@ mod tests {
 
     #[test]
     fn text_that_looks_like_something_else_is_quoted() {
-        for text in ["007", "true", "y", "", "1e3", "0x10", "1_000", "2026-01-02", "1:30", "~", ".inf", "<<"]
-        {
+        for text in ["007", "true", "y", "", "1e3", "0x10", "1_000", "2026-01-02", "1:30", "~", ".inf"] {
             assert_eq!(yaml(&text.into()), format!("\"{text}\"\n"), "{text}");
         }
         for text in
@@ -547,6 +550,7 @@ mod tests {
         assert_eq!(yaml(&"a: b".into()), "'a: b'\n");
         assert_eq!(yaml(&"it's: b".into()), "'it''s: b'\n");
         assert_eq!(yaml(&" x".into()), "' x'\n");
+        assert_eq!(yaml(&"\u{1f600}".into()), "\"\\U0001F600\"\n");
         assert_eq!(yaml(&"a\tb".into()), "\"a\\tb\"\n");
     }
 
