@@ -23,9 +23,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use crate::{
     CharmMeta, Event, State,
     check::{Inconsistent, check},
-    pebble::{Double, PebbleEvent},
+    pebble::{Double, ExecHook, PebbleEvent},
     session::{ActionResult, AgentPaths, CallRecord, Commit, LogLine, Session},
-    state::Relation,
+    state::{Container, Relation},
     tools::CallKind,
 };
 
@@ -53,12 +53,13 @@ pub enum Failure {
 }
 
 /// Runs a charm's function on states. Cheap to make, and can be used for any number of transitions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Context {
     meta: Arc<CharmMeta>,
     charm_dir: PathBuf,
     log_level: Level,
     faults: BTreeMap<usize, Fault>,
+    exec_hooks: BTreeMap<String, ExecHook>,
 }
 
 impl Context {
@@ -70,6 +71,7 @@ impl Context {
             charm_dir: PathBuf::from("/charm-under-test"),
             log_level: Level::INFO,
             faults: BTreeMap::new(),
+            exec_hooks: BTreeMap::new(),
         }
     }
 
@@ -98,6 +100,18 @@ impl Context {
     #[must_use]
     pub fn with_fault(mut self, step: usize, fault: Fault) -> Self {
         self.faults.insert(step, fault);
+        self
+    }
+
+    /// Lets a function answer the commands of a container, for answers that depend on the container's files. What it
+    /// leaves open is answered by the container's own handlers.
+    #[must_use]
+    pub fn with_exec_hook(
+        mut self,
+        container: &str,
+        hook: impl Fn(&Exec, &Container) -> Option<ExecOutput> + Send + Sync + 'static,
+    ) -> Self {
+        self.exec_hooks.insert(container.to_owned(), Arc::new(hook));
         self
     }
 
@@ -220,8 +234,13 @@ enum Step {
 
 impl World {
     fn new(context: &Context, state: State, event: Event) -> Self {
-        let doubles =
-            state.containers.iter().map(|(name, container)| (name.clone(), Double::new(container.clone())));
+        let doubles = state.containers.iter().map(|(name, container)| {
+            let double = Double::new(container.clone());
+            if let Some(hook) = context.exec_hooks.get(name) {
+                double.set_exec_hook(hook.clone());
+            }
+            (name.clone(), double)
+        });
         let doubles = doubles.collect();
         let session = Session::new(context.meta.clone(), state, event);
         Self {

@@ -236,6 +236,7 @@ pub struct Session {
     pub(crate) pending: Pending,
     pub(crate) status_cache: Option<Status>,
     pub(crate) action: ActionResult,
+    denied: bool,
     secret_numbers: u64,
     clock: u64,
     logs: Vec<LogLine>,
@@ -253,6 +254,7 @@ impl Session {
             pending: Pending::default(),
             status_cache: None,
             action: ActionResult::default(),
+            denied: false,
             secret_numbers: 0,
             clock: 1_767_323_045,
             logs: Vec::new(),
@@ -307,6 +309,12 @@ impl Session {
     #[must_use]
     pub fn logs(&self) -> &[LogLine] {
         &self.logs
+    }
+
+    /// Whether the unit leads, as this hook is told: a no stays one, a yes is claimed anew each time.
+    pub(crate) fn leads(&mut self) -> bool {
+        self.denied |= !self.state.leader;
+        !self.denied
     }
 
     /// The calls so far.
@@ -488,7 +496,7 @@ impl Session {
     /// Ends the hook. `exit_ok` says whether the charm's process ended with 0.
     #[must_use]
     pub fn finish(mut self, exit_ok: bool) -> Finished {
-        let action = self.event.is_action().then(|| std::mem::take(&mut self.action));
+        let mut action = self.event.is_action().then(|| std::mem::take(&mut self.action));
         let (commit, error) = if exit_ok {
             let commit = self.commit();
             if let Some(error) = self.refusal() {
@@ -500,6 +508,9 @@ impl Session {
         } else {
             (Commit::default(), None)
         };
+        if let Some(action) = action.as_mut().filter(|_| error.is_some()) {
+            action.failure = Some("committing requested changes failed".to_owned());
+        }
         let Self { state, logs, calls, .. } = self;
         Finished { state, commit, error, logs, action, calls }
     }
@@ -715,4 +726,141 @@ fn change_bag(bag: &mut Databag, changes: &BTreeMap<String, Option<String>>) {
 
 fn quoted(text: &str) -> String {
     format!("\"{text}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta() -> Arc<CharmMeta> {
+        let text = "
+name: web
+requires: {db: {interface: pg}}
+peers: {peers: {interface: p}}
+storage: {data: {type: filesystem}}
+actions: {show: {params: {size: {type: integer, default: 3}}}}
+";
+        Arc::new(CharmMeta::from_texts("", Some(text), None, None).unwrap())
+    }
+
+    fn state() -> State {
+        State::new(&meta()).with_leader(true).with_relation(Relation::new("db", 4, "pg", "postgres"))
+    }
+
+    fn session(event: Event) -> Session {
+        Session::new(meta(), state(), event)
+    }
+
+    /// Words are divided by blanks.
+    #[track_caller]
+    fn ok(session: &mut Session, line: &str) -> String {
+        let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let output = session.call(&argv, None, Path::new("/"));
+        assert_eq!(output.code, 0, "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    #[test]
+    fn leadership_lost_before_the_end_fails_the_hook() {
+        let mut session = session(Event::Start);
+        ok(&mut session, "relation-set -r db:4 --app k=v");
+        ok(&mut session, "relation-set -r db:4 k=v");
+        ok(&mut session, "status-set active");
+        session.set_leader(false);
+        let finished = session.finish(true);
+        assert_eq!(finished.error.as_deref(), Some("\"web/0\" is not leader of \"web\""));
+        let relation = finished.state.relation("db", 4).unwrap();
+        assert!(relation.local_app_data.is_empty() && relation.local_unit_data.is_empty(), "all or nothing");
+        assert!(finished.state.unit_status.is_active(), "but statuses are not taken back");
+    }
+
+    #[test]
+    fn a_no_to_is_leader_stays_one() {
+        let mut session = session(Event::Start);
+        assert_eq!(ok(&mut session, "is-leader"), "True");
+        session.set_leader(false);
+        assert_eq!(ok(&mut session, "is-leader"), "False");
+        session.set_leader(true);
+        assert_eq!(ok(&mut session, "is-leader"), "False");
+    }
+
+    #[test]
+    fn a_secret_lives_from_add_to_remove() {
+        let mut first = session(Event::Start);
+        let uri = ok(&mut first, "secret-add --label login --expire 1h password=one");
+        ok(&mut first, &format!("secret-grant {uri} -r db:4"));
+        let state = first.finish(true).state;
+        let secret = state.secret_by_label("login").unwrap();
+        assert_eq!(secret.uri(), uri);
+        assert_eq!(secret.expire.as_deref(), Some("2026-01-02T04:04:05Z"));
+        let granted: Vec<_> = secret.access.iter().map(|access| access.target.as_str()).collect();
+        assert_eq!(granted, ["application-postgres"]);
+
+        let mut second = Session::new(meta(), state, Event::UpdateStatus);
+        assert_eq!(ok(&mut second, &format!("secret-get {uri} password")), "one");
+        ok(&mut second, &format!("secret-set {uri} password=two"));
+        assert_eq!(ok(&mut second, "secret-get --label login --peek password"), "two");
+        ok(&mut second, &format!("secret-revoke {uri} --app postgres"));
+        assert_ne!(ok(&mut second, "secret-add another=x"), uri, "ids are not given twice");
+        let state = second.finish(true).state;
+        let secret = state.secret_by_label("login").unwrap();
+        assert_eq!((secret.latest(), secret.tracked), (2, Some(1)));
+        assert!(secret.access.is_empty());
+
+        let mut third = Session::new(meta(), state, Event::UpdateStatus);
+        assert_eq!(ok(&mut third, "secret-get --label login password"), "one");
+        assert_eq!(ok(&mut third, "secret-get --label login --refresh password"), "two");
+        ok(&mut third, &format!("secret-remove {uri} --revision 1"));
+        let state = third.finish(true).state;
+        assert_eq!(
+            state.secret_by_label("login").unwrap().revisions.keys().copied().collect::<Vec<_>>(),
+            [2]
+        );
+
+        let mut fourth = Session::new(meta(), state, Event::UpdateStatus);
+        ok(&mut fourth, &format!("secret-remove {uri}"));
+        assert!(fourth.finish(true).state.secret_by_label("login").is_none());
+    }
+
+    #[test]
+    fn ports_and_storage_are_checked_when_the_hook_ends() {
+        let mut session = session(Event::Start);
+        ok(&mut session, "open-port 80");
+        ok(&mut session, "open-port --endpoints db 81");
+        ok(&mut session, "storage-add data=2");
+        let state = session.clone().finish(true).state;
+        assert_eq!(state.opened_ports, ["80/tcp".to_owned()].into());
+        assert_eq!(state.endpoint_ports["db"], ["81/tcp".to_owned()].into());
+        assert_eq!(state.requested_storages["data"], 2);
+        let mut again = Session::new(meta(), state, Event::Start);
+        ok(&mut again, "close-port 80");
+        ok(&mut again, "close-port --endpoints db 81");
+        let state = again.finish(true).state;
+        assert!(state.opened_ports.is_empty() && state.endpoint_ports.is_empty());
+
+        let mut wrong_endpoint = session.clone();
+        ok(&mut wrong_endpoint, "open-port --endpoints dbs 81");
+        assert!(wrong_endpoint.finish(true).error.unwrap().contains("\"dbs\" not found"));
+        ok(&mut session, "storage-add date");
+        assert!(session.finish(true).error.unwrap().contains("\"date\" not found"));
+    }
+
+    #[test]
+    fn an_action_whose_writes_are_refused_fails() {
+        let mut session = session(Event::action("show", []));
+        assert_eq!(ok(&mut session, "action-get size"), "3");
+        ok(&mut session, "action-set done=yes");
+        ok(&mut session, "open-port icmp");
+        let action = session.finish(true).action.unwrap();
+        assert_eq!(action.failure.as_deref(), Some("committing requested changes failed"));
+        assert_eq!(action.results["done"], "yes");
+    }
+
+    #[test]
+    fn the_clock_is_that_of_the_session() {
+        let at = |seconds| session(Event::Start).with_clock(seconds).time_after(Duration::ZERO);
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(at(4_102_444_799), "2099-12-31T23:59:59Z");
+    }
 }

@@ -181,6 +181,17 @@ fn a_refused_step_reaches_the_charm_as_an_error() {
 }
 
 #[test]
+fn a_command_may_look_at_the_containers_files() {
+    let ctx = Context::new(meta()).with_exec_hook("nginx", |_, container| {
+        let good = container.file_text("/srv/index.html").is_some_and(|page| page == "hello");
+        Some(juju_pebble::ExecOutput { exit_code: i32::from(!good), ..juju_pebble::ExecOutput::default() })
+    });
+    ctx.run(deployed(), Event::ConfigChanged, charm).assert_ok();
+    let other = deployed().with_config("greeting", "bye");
+    assert!(ctx.run(other, Event::ConfigChanged, charm).result.is_err());
+}
+
+#[test]
 fn an_action_brings_its_results() {
     let out = run(&deployed(), Event::action("greet", [("name".to_owned(), "you".into())]));
     assert_eq!(out.action.as_ref().unwrap().results["greeting"], "hello you");

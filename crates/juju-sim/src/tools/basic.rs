@@ -43,7 +43,8 @@ pub(super) fn config_get(call: &mut Call<'_>) -> Answer {
 pub(super) fn is_leader(call: &mut Call<'_>) -> Answer {
     let args = call.parse(&[FORMAT, OUTPUT])?;
     no_more(&args.positional)?;
-    call.print(&args, Format::Smart, &Out::Bool(call.session.state().leader))
+    let leads = call.session.leads();
+    call.print(&args, Format::Smart, &Out::Bool(leads))
 }
 
 fn status_out(status: &Status, with_data: bool) -> Vec<(String, Out)> {
@@ -63,10 +64,10 @@ pub(super) fn status_get(call: &mut Call<'_>) -> Answer {
     let data = args.has("include-data");
     let format = args.get("format").and_then(Format::parse).unwrap_or(Format::Smart);
     if args.has("application") {
-        let state = call.session.state();
-        if !state.leader {
+        if !call.session.leads() {
             return Err(refused("finding application status: this unit is not the leader"));
         }
+        let state = call.session.state();
         if !data && format == Format::Smart {
             return call.print(&args, Format::Smart, &Out::text(&state.app_status.status));
         }
@@ -101,7 +102,7 @@ pub(super) fn status_set(call: &mut Call<'_>) -> Answer {
     no_more(words.as_slice())?;
     let status = Status::new(status, message);
     if args.has("application") {
-        if !call.session.state().leader {
+        if !call.session.leads() {
             return Err(refused("this unit is not the leader"));
         }
         call.session.state_mut().app_status = status;

@@ -343,3 +343,24 @@ pub(crate) fn base64_decode(text: &str) -> Option<Vec<u8>> {
     let text: String = text.chars().filter(|c| !matches!(c, '\n' | '\r')).collect();
     BASE64.decode(text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_listed_in_order() {
+        assert!(TOOLS.is_sorted_by_key(|(tool, _)| tool));
+        assert_eq!(kind("relation-set"), CallKind::Write);
+        assert_eq!(kind("juju-log"), CallKind::Log);
+        assert_eq!(kind("unheard-of"), CallKind::Read);
+    }
+
+    #[test]
+    fn input_is_wanted_for_settings_from_it_only() {
+        let wants = |line: &str| wants_stdin(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(wants("relation-set -r 3 --app --file -") && wants("state-set --file=- a=b"));
+        assert!(!wants("relation-set -r 3 -- --file -") && !wants("relation-set --file x"));
+        assert!(!wants("secret-add --file -") && !wants("juju-log x"));
+    }
+}

@@ -164,7 +164,7 @@ pub(super) fn set(call: &mut Call<'_>) -> Answer {
     call.warn_format(&args);
     let mut settings = call.settings_file(&args)?;
     settings.extend(given);
-    if args.has("app") && !call.session.state().leader {
+    if args.has("app") && !call.session.leads() {
         return Err(refused("cannot write relation settings"));
     }
     let bags = call.session.pending.relations.entry(id).or_default();

@@ -178,7 +178,7 @@ pub(super) fn add(call: &mut Call<'_>) -> Answer {
     }
     let (with, unit_owned) = properties(call, &args, &args.positional)?;
     let session = &mut *call.session;
-    if !unit_owned && !session.state().leader {
+    if !unit_owned && !session.leads() {
         return Err(refused("this unit is not the leader"));
     }
     let owner = if unit_owned { session.state().unit_tag() } else { session.state().app_tag() };

@@ -79,7 +79,7 @@ pub(super) fn leader_get(call: &mut Call<'_>) -> Answer {
 pub(super) fn leader_set(call: &mut Call<'_>) -> Answer {
     let args = call.parse(&[])?;
     let given = key_values(&args.positional)?;
-    if !call.session.state().leader {
+    if !call.session.leads() {
         return Err(refused("cannot write leadership settings: cannot write settings: not the leader"));
     }
     let settings = &mut call.session.state_mut().leader_settings;
