@@ -32,7 +32,7 @@
 //! # Ok::<(), juju_sim::MetaError>(())
 //! ```
 //!
-//! Scenes that Juju could never bring about are refused ([`check`]). [`Context::with_fault`] lets the charm die, or a
+//! Scenes that Juju could never bring about are refused ([`fn@check`]). [`Context::with_fault`] lets the charm die, or a
 //! call be refused, at any step; sweeping over [`Outcome::steps`] shows that the next hook repairs what a crash left.
 
 pub mod charm;
