@@ -121,7 +121,7 @@ pub enum Request {
         /// Whether to run the hook again.
         retry: bool,
     },
-    /// Has a unit run one hook by name, for example `update-status`.
+    /// Has a unit run one hook by name, for example `update-status`, or `secret-rotate:LABEL`.
     Dispatch {
         /// Unit, or `app/leader`.
         unit: String,
@@ -511,7 +511,7 @@ impl Client {
             .map_err(|source| ClientError::Start { program: program.to_owned(), source })?;
         let socket = home.join(&name).join("control.sock");
         let mut client = Self { model: name, socket, daemon: None };
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             match client.status() {
                 Ok(_) => {
@@ -525,10 +525,7 @@ impl Client {
                 Err(_) => {}
             }
             if let Ok(Some(status)) = daemon.try_wait() {
-                return Err(ClientError::Up(format!(
-                    "{status}; see {}",
-                    home.join(&client.model).join("daemon.log").display()
-                )));
+                return Err(ClientError::Up(format!("{status}; it said why on standard error")));
             }
             std::thread::sleep(Duration::from_millis(30));
         }

@@ -39,7 +39,7 @@ pub struct Answer {
     pub stderr: u32,
 }
 
-fn invalid(reason: impl ToString) -> io::Error {
+fn invalid(reason: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
 }
 
@@ -55,7 +55,9 @@ pub fn frame<T: Serialize>(head: &T, bodies: &[&[u8]]) -> io::Result<Vec<u8>> {
         .ok_or_else(|| invalid("too long"))?;
     let mut bytes = length.to_be_bytes().to_vec();
     bytes.extend(head);
-    bodies.iter().for_each(|body| bytes.extend(*body));
+    for body in bodies {
+        bytes.extend(*body);
+    }
     Ok(bytes)
 }
 

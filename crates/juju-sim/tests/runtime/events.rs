@@ -136,3 +136,34 @@ fn a_removed_application_leaves_nothing_behind() {
     assert_eq!(status.relations.len(), 1, "{:?}", status.relations);
     assert_eq!(model.said("b/0").last().unwrap(), "take-relation-broken remote=a/ departing=");
 }
+
+#[test]
+fn a_shared_secret_is_read_renewed_and_its_old_revision_removed() {
+    let Some(model) = up(PAIR) else { return };
+    let token = |value: &str| [("token".to_owned(), value.into())];
+    assert_eq!(model.client.run("a/leader", "keep", token("one")).unwrap().status, "completed");
+    model.settle();
+    let log = |unit: &str| -> Vec<String> {
+        model.client.log(Some(unit)).unwrap().into_iter().map(|line| line.message).collect()
+    };
+    assert!(log("b/0").iter().any(|line| line.ends_with("read one")), "{:?}", log("b/0"));
+    assert_eq!(model.client.run("a/leader", "renew", token("two")).unwrap().status, "completed");
+    model.settle();
+    assert!(log("b/0").iter().any(|line| line.ends_with("read two label=given")), "{:?}", log("b/0"));
+    // Nobody reads the first revision any more, so its owner may remove it.
+    assert_eq!(model.said("a/0").last().unwrap(), "secret-remove remote=/ departing=");
+    assert!(log("a/0").iter().any(|line| line.ends_with("revision 1 of key")), "{:?}", log("a/0"));
+    assert!(
+        !model.hooks("a/1").iter().any(|hook| hook.starts_with("secret-")),
+        "only the leader looks after it"
+    );
+
+    let rotate = |label: &str| juju_sim::client::Request::Dispatch {
+        unit: "a/leader".into(),
+        event: format!("secret-rotate:{label}"),
+    };
+    model.client.request(&rotate("key")).unwrap();
+    model.settle();
+    assert_eq!(model.hooks("a/0").last().unwrap(), "secret-rotate");
+    assert!(model.client.request(&rotate("lock")).unwrap_err().to_string().contains("\"lock\""));
+}

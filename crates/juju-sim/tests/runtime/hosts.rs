@@ -118,3 +118,31 @@ fn everything_ends_with_whoever_started_the_model() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
+
+#[test]
+fn without_pebble_there_are_pods_and_stand_ins_answer() {
+    if !capable() {
+        return;
+    }
+    let home = tempfile::TempDir::with_prefix("jsim").unwrap();
+    let file = home.path().join("model.yaml");
+    let charm = crate::charm("probe");
+    std::fs::write(&file, format!("name: m\napplications: {{a: {{charm: {}}}}}\n", charm.display())).unwrap();
+    let cli = |words: &[&str]| {
+        let mut command = std::process::Command::new(crate::program());
+        command.args(words).env("JUJU_SIM_HOME", home.path()).output().unwrap()
+    };
+    let up = cli(&["up", "--tools", "/nowhere", &file.to_string_lossy()]);
+    let waited = cli(&["wait", "--active", "--timeout", "60"]);
+    let killed = cli(&["kill-container", "a/0", "web"]);
+    let again = cli(&["wait", "--active", "--timeout", "60"]);
+    let shown = cli(&["show-unit", "a/0"]);
+    let host = cli(&["exec", "a/0", "--", "hostname"]);
+    let down = cli(&["down"]);
+    assert!(String::from_utf8_lossy(&up.stderr).contains("no Pebble in /nowhere/bin"), "{up:?}");
+    for output in [&waited, &killed, &again, &down] {
+        crate::text(output);
+    }
+    assert_eq!(crate::text(&host), "a-0");
+    assert_eq!(crate::text(&shown).matches("- web-pebble-ready").count(), 2);
+}

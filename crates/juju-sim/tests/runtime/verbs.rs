@@ -52,7 +52,10 @@ relations:
     assert!(!model.unit("b/0").relation_info[1].related_units["a/0"].contains_key("broken"));
 
     let unknown = model.cli(&["run", "a/0", "shout"]);
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("it has: break, show"), "{unknown:?}");
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("it has: break, keep, renew, show"),
+        "{unknown:?}"
+    );
 }
 
 #[test]

@@ -86,7 +86,7 @@ pub(crate) async fn run(model: Arc<Model>, unit: String) {
             break;
         }
         let Some(event) = next else {
-            let wait = retry.map_or(Duration::from_secs(3600), |retry| retry + Duration::from_millis(1));
+            let wait = retry.map_or(Duration::from_hours(1), |retry| retry + Duration::from_millis(1));
             let _ = tokio::time::timeout(wait, changes.changed()).await;
             continue;
         };
@@ -137,7 +137,6 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
         model.pods.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), Arc::new(pod));
     }
     model.change(|controller| controller.pod_ready(unit, address));
-    model.publish_names();
     Ok(())
 }
 
@@ -145,12 +144,20 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
 pub(crate) async fn replace_pod(model: &Arc<Model>, unit: &str) -> Result<()> {
     model.change(|controller| controller.pod_replaced(unit));
     model.end_pod(unit);
-    model.publish_names();
     start(model, unit).await
 }
 
 async fn place_charm(model: &Model, app: &str, number: u32) -> Result<()> {
-    let source = model.controller().application(app)?.source.clone();
+    let (source, resources) = {
+        let controller = model.controller();
+        let application = controller.application(app)?;
+        (application.source.clone(), application.resources.clone())
+    };
+    for (name, file) in resources {
+        let target = resource_file(&agent_dir(app, number), &name, &file);
+        fs::create_dir_all(target.parent().unwrap_or(Path::new(".")))?;
+        fs::copy(&file, &target).with_context(|| format!("resource {name}: {}", file.display()))?;
+    }
     let folder = agent_dir(app, number).join("charm");
     fs::create_dir_all(&folder)?;
     if let Source::Path(path) = source {
@@ -159,6 +166,11 @@ async fn place_charm(model: &Model, app: &str, number: u32) -> Result<()> {
             .context("unpacking the charm")?;
     }
     Ok(())
+}
+
+/// Where a unit has a copy of a resource's file, in its agent's folder as seen from here or from inside.
+fn resource_file(agent: &Path, name: &str, file: &Path) -> PathBuf {
+    agent.join("resources").join(name).join(file.file_name().unwrap_or_default())
 }
 
 /// Asks every container's Pebble again and again for its boot id.
@@ -189,13 +201,18 @@ async fn hook(model: &Arc<Model>, unit: &str, event: &Event) -> Result<()> {
         place_charm(model, app, number).await?;
     }
     let _turn = model.hooks.acquire().await?;
-    let (source, meta) = {
+    let (source, meta, resources) = {
         let controller = model.controller();
         let application = controller.application(app)?;
-        (application.source.clone(), Arc::clone(&application.meta))
+        (application.source.clone(), Arc::clone(&application.meta), application.resources.clone())
     };
-    let begun = model.change(|controller| controller.begin(unit, event))?;
+    let mut begun = model.change(|controller| controller.begin(unit, event))?;
     let nonce = nonce();
+    let agent = paths(model, app, number, &nonce).charm_dir.with_file_name("");
+    let resource = |(name, file): (&String, &PathBuf)| {
+        (name.clone(), resource_file(&agent, name, file).to_string_lossy().into_owned())
+    };
+    begun.state.resources = resources.iter().map(resource).collect();
     let base = u64::from_str_radix(&nonce[..12], 16).unwrap_or(0);
     let session = Session::new(meta, begun.state.clone(), event.clone()).with_secret_base(base);
     let session = Arc::new(Mutex::new(session));
@@ -248,22 +265,19 @@ fn settle(model: &Model, unit: &str, begun: &Begun, finished: &Finished, ended: 
                 controller.commit(unit, &begun.state, &finished.state).err().map(|e| format!("{e:#}"))
             }),
         };
-        match failure {
-            Some(reason) => {
-                let kind = if begun.event.is_action() { "action" } else { "hook" };
-                model.log.add(
-                    &entity,
-                    "ERROR",
-                    operation,
-                    &format!("{kind} {name:?} (via hook dispatching script: dispatch) failed: {reason}"),
-                );
-                controller.failed(unit, &begun.event, Instant::now());
-            }
-            None => {
-                let how = if matches!(ended, Ended::Missing) { "skipped (missing)" } else { "ran" };
-                model.log.add(&entity, "DEBUG", operation, &format!("{how} {name:?}"));
-                controller.succeeded(unit, begun);
-            }
+        if let Some(reason) = failure {
+            let kind = if begun.event.is_action() { "action" } else { "hook" };
+            model.log.add(
+                &entity,
+                "ERROR",
+                operation,
+                &format!("{kind} {name:?} (via hook dispatching script: dispatch) failed: {reason}"),
+            );
+            controller.failed(unit, &begun.event, Instant::now());
+        } else {
+            let how = if matches!(ended, Ended::Missing) { "skipped (missing)" } else { "ran" };
+            model.log.add(&entity, "DEBUG", operation, &format!("{how} {name:?}"));
+            controller.succeeded(unit, begun);
         }
     });
 }

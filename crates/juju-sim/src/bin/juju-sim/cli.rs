@@ -183,7 +183,7 @@ enum Verb {
         #[arg(long)]
         no_retry: bool,
     },
-    /// Have a unit run a hook, for example update-status.
+    /// Have a unit run a hook, for example update-status, or secret-rotate:LABEL.
     Dispatch {
         /// Unit.
         unit: String,
@@ -232,7 +232,7 @@ enum Verb {
     SendSpans {
         /// Unit.
         unit: String,
-        /// Protocol, for example otlp_http.
+        /// Protocol, for example `otlp_http`.
         #[arg(long)]
         protocol: String,
         /// Receiver's URL, as published on the relation.
@@ -255,6 +255,7 @@ enum Verb {
 /// Verbs for this program itself, apart from those for people: their options have nothing in common.
 #[derive(Debug, Parser)]
 #[command(name = "juju-sim")]
+#[expect(clippy::enum_variant_names, reason = "the verbs begin alike so that nobody meets them by chance")]
 enum Internal {
     /// Processes that doubles run in their pods.
     Workload {
@@ -285,6 +286,7 @@ enum Internal {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a command line")]
 struct Up {
     /// Model file (YAML).
     file: PathBuf,
@@ -404,15 +406,15 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             let details = client.show_unit(&unit)?;
             output(format, &print::named(&details), || print::unit(&details));
         }
-        Verb::Config { app, values, reset } => return config(client, app, values, reset, format),
+        Verb::Config { app, values, reset } => return config(client, &app, values, reset, format),
         Verb::Integrate { left, right } => {
-            tell(client, format, &Request::Integrate { left, right }, |id| format!("relation {id}"))?
+            tell(client, format, &Request::Integrate { left, right }, |id| format!("relation {id}"))?;
         }
         Verb::RemoveRelation { left, right } => {
-            tell(client, format, &Request::RemoveRelation { left, right }, |_| String::new())?
+            tell(client, format, &Request::RemoveRelation { left, right }, |_| String::new())?;
         }
         Verb::AddUnit { app, num_units } => {
-            tell(client, format, &Request::AddUnit { app, count: num_units }, list)?
+            tell(client, format, &Request::AddUnit { app, count: num_units }, list)?;
         }
         Verb::RemoveUnit { target, num_units } => {
             tell(client, format, &Request::RemoveUnit { target, count: num_units }, |names| {
@@ -420,7 +422,7 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             })?;
         }
         Verb::RemoveApplication { app } => {
-            tell(client, format, &Request::RemoveApplication { app }, |_| String::new())?
+            tell(client, format, &Request::RemoveApplication { app }, |_| String::new())?;
         }
         Verb::Run { unit, action, params, wait } => {
             let params = params.iter().map(|pair| {
@@ -435,7 +437,7 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             return Ok(if outcome.status == "completed" { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Verb::DebugLog { include, level, lines, follow } => {
-            debug_log(client, include, &level, lines, follow, format)?
+            debug_log(client, include.as_deref(), &level, lines, follow, format)?;
         }
         Verb::Exec { unit, container, timeout, command } => {
             let mut stdin = None;
@@ -469,10 +471,10 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             tell(client, format, &Request::Wait { apps, active, timeout }, |_| String::new())?;
         }
         Verb::Resolved { unit, no_retry } => {
-            tell(client, format, &Request::Resolved { unit, retry: !no_retry }, |_| String::new())?
+            tell(client, format, &Request::Resolved { unit, retry: !no_retry }, |_| String::new())?;
         }
         Verb::Dispatch { unit, event } => {
-            tell(client, format, &Request::Dispatch { unit, event }, |_| String::new())?
+            tell(client, format, &Request::Dispatch { unit, event }, |_| String::new())?;
         }
         Verb::Refresh { app, path } => {
             let charm = match path {
@@ -489,16 +491,16 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             })?;
         }
         Verb::KillContainer { unit, container } => {
-            tell(client, format, &Request::KillContainer { unit, container }, |_| String::new())?
+            tell(client, format, &Request::KillContainer { unit, container }, |_| String::new())?;
         }
         Verb::FailHookTool { unit, tool, nth } => {
-            tell(client, format, &Request::FailHookTool { unit, tool, nth }, |_| String::new())?
+            tell(client, format, &Request::FailHookTool { unit, tool, nth }, |_| String::new())?;
         }
         Verb::KillLeader { app } => {
-            tell(client, format, &Request::KillLeader { app }, |unit| format!("{} leads now", plain(unit)))?
+            tell(client, format, &Request::KillLeader { app }, |unit| format!("{} leads now", plain(unit)))?;
         }
         Verb::Partition { unit, heal } => {
-            tell(client, format, &Request::Partition { unit, heal }, |_| String::new())?
+            tell(client, format, &Request::Partition { unit, heal }, |_| String::new())?;
         }
         Verb::SendSpans { unit, protocol, url, spans, timeout } => {
             let sent = client.request(&Request::SendSpans { unit, protocol, url, spans, timeout })?;
@@ -540,7 +542,7 @@ fn list(value: &Value) -> String {
 
 fn config(
     client: &Client,
-    app: String,
+    app: &str,
     values: Vec<String>,
     reset: Vec<String>,
     format: Format,
@@ -563,7 +565,7 @@ fn config(
     }
     let changes = !set.is_empty() || !reset.is_empty();
     let options: BTreeMap<String, juju_sim::client::OptionValue> =
-        client.ask(&Request::Config { app: app.clone(), set, reset })?;
+        client.ask(&Request::Config { app: app.to_owned(), set, reset })?;
     if let Some(name) = shown {
         let option = options.get(&name).with_context(|| format!("{app} has no option {name:?}"))?;
         output(format, &option.value, || plain(&option.value));
@@ -575,7 +577,7 @@ fn config(
 
 fn debug_log(
     client: &Client,
-    include: Option<String>,
+    include: Option<&str>,
     level: &str,
     limit: usize,
     follow: bool,
@@ -584,7 +586,8 @@ fn debug_log(
     let mut after = 0;
     let mut limit = limit;
     loop {
-        let request = Request::DebugLog { after, include: include.clone(), level: level.to_owned(), limit };
+        let include = include.map(str::to_owned);
+        let request = Request::DebugLog { after, include, level: level.to_owned(), limit };
         let lines: Vec<LogEntry> = client.ask(&request)?;
         if format == Format::Text {
             let text: Vec<_> = lines.iter().map(log::format).collect();
@@ -701,7 +704,7 @@ fn detach(mut command: Command, client: &Client, dir: &Path) -> Result<ExitCode>
         .process_group(0)
         .spawn()
         .context("starting the model")?;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while client.status().is_err() {
         if child.try_wait()?.is_some() || Instant::now() > deadline {
             let text = fs::read_to_string(&file).unwrap_or_default();

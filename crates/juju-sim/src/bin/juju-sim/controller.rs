@@ -18,7 +18,7 @@ use juju_sim::{
     charm::OptionType,
     client::StatusText,
     event::SecretEvent,
-    model::Image,
+    model::{ApplicationSpec, Image},
     state::{Databag, Network, Relation as SeenRelation, Secret, State, Status},
 };
 use serde_json::Value;
@@ -41,7 +41,8 @@ pub(crate) struct Application {
     /// Counted up by each change of the options.
     config_version: u64,
     pub(crate) images: BTreeMap<String, Image>,
-    pub(crate) resources: BTreeMap<String, String>,
+    /// Files of its resources, by name.
+    pub(crate) resources: BTreeMap<String, PathBuf>,
     pub(crate) trust: bool,
     pub(crate) units: BTreeMap<u32, Unit>,
     next_unit: u32,
@@ -54,6 +55,7 @@ pub(crate) struct Application {
 
 /// One unit, and what its agent knows.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Unit {
     pub(crate) address: Option<Ipv4Addr>,
     /// Whether hooks can run: the pod is there.
@@ -62,7 +64,8 @@ pub(crate) struct Unit {
     pub(crate) ports: BTreeSet<String>,
     endpoint_ports: BTreeMap<String, BTreeSet<String>>,
     pub(crate) version: String,
-    unit_state: BTreeMap<String, String>,
+    /// What `state-set` keeps.
+    kept: BTreeMap<String, String>,
     pub(crate) dying: bool,
     /// The hook that runs.
     pub(crate) running: Option<Event>,
@@ -86,6 +89,8 @@ pub(crate) struct Unit {
     upgrade: bool,
     relations: BTreeMap<u32, Seen>,
     secrets_seen: BTreeMap<String, u32>,
+    /// Revisions of own secrets that the charm was told to remove.
+    secrets_removed: BTreeSet<(String, u32)>,
     /// Hooks and actions asked for by hand.
     pub(crate) queue: VecDeque<Event>,
     /// Hooks that ended well.
@@ -228,19 +233,14 @@ impl Controller {
         name: &str,
         source: Source,
         meta: Arc<CharmMeta>,
-        options: &BTreeMap<String, Value>,
-        images: BTreeMap<String, Image>,
-        resources: BTreeMap<String, String>,
-        trust: bool,
+        spec: &ApplicationSpec,
     ) -> Result<()> {
         if self.applications.contains_key(name) {
             bail!("application {name:?} already exists");
         }
-        for (option, value) in options {
-            let known = meta
-                .config
-                .get(option)
-                .with_context(|| format!("charm {:?} has no option {option:?}", meta.name))?;
+        for (option, value) in &spec.options {
+            let known = meta.config.get(option);
+            let known = known.with_context(|| format!("charm {:?} has no option {option:?}", meta.name))?;
             if !known.kind.accepts(value) {
                 bail!("option {option:?} of {name} should be of type {:?}, not {value}", known.kind);
             }
@@ -255,11 +255,11 @@ impl Controller {
             source,
             meta,
             revision: 0,
-            options: options.clone(),
+            options: spec.options.clone(),
             config_version: 1,
-            images,
-            resources,
-            trust,
+            images: spec.images.clone(),
+            resources: spec.resources.clone(),
+            trust: spec.trust,
             units: BTreeMap::new(),
             next_unit: 0,
             leader: None,
@@ -548,7 +548,7 @@ impl Controller {
     }
 
     /// Puts another revision of a charm in place.
-    pub(crate) fn refresh(&mut self, app: &str, source: Source, meta: Arc<CharmMeta>) -> Result<()> {
+    pub(crate) fn refresh(&mut self, app: &str, source: Source, meta: &Arc<CharmMeta>) -> Result<()> {
         for (id, relation) in &self.relations {
             if let Some(end) = relation.local(app)
                 && meta.role(&end.endpoint) != Some(end.role)
@@ -562,7 +562,7 @@ impl Controller {
         application
             .options
             .retain(|name, value| meta.config.get(name).is_some_and(|option| option.kind.accepts(value)));
-        application.meta = Arc::clone(&meta);
+        application.meta = Arc::clone(meta);
         for unit in application.units.values_mut() {
             unit.upgrade = true;
             unit.containers = meta.containers.keys().cloned().collect();
@@ -712,7 +712,7 @@ impl Controller {
                     }
                 }
             }
-            if let Some(event) = self.secret_event(name, unit) {
+            if let Some(event) = self.secret_event(name, unit, leads) {
                 return Some(event);
             }
             if let Some(action) = unit.queue.iter().find(|event| event.is_action()) {
@@ -735,7 +735,7 @@ impl Controller {
             return Some(Event::Start);
         }
         for (id, relation) in self.of(app) {
-            if let Some(event) = self.relation_event(name, app, unit, id, relation) {
+            if let Some(event) = Self::relation_event(name, app, unit, id, relation) {
                 return Some(event);
             }
         }
@@ -752,7 +752,7 @@ impl Controller {
     /// What a dying unit still runs.
     fn farewell(&self, name: &str, app: &str, unit: &Unit) -> Option<Event> {
         for (id, relation) in self.of(app) {
-            if let Some(event) = self.relation_event(name, app, unit, id, relation) {
+            if let Some(event) = Self::relation_event(name, app, unit, id, relation) {
                 return Some(event);
             }
         }
@@ -764,14 +764,7 @@ impl Controller {
     }
 
     /// The next hook of one relation, relation-created apart.
-    fn relation_event(
-        &self,
-        name: &str,
-        app: &str,
-        unit: &Unit,
-        id: u32,
-        relation: &Relation,
-    ) -> Option<Event> {
+    fn relation_event(name: &str, app: &str, unit: &Unit, id: u32, relation: &Relation) -> Option<Event> {
         let seen = unit.relations.get(&id).filter(|seen| seen.created && !seen.broken)?;
         let endpoint = &relation.local(app)?.endpoint;
         let leaving = relation.dying || unit.dying;
@@ -779,7 +772,7 @@ impl Controller {
             // Also when the other left meanwhile: its data are still readable.
             return Some(Event::relation_changed_unit(endpoint, id, joined));
         }
-        let members = self.members(name, app, relation);
+        let members = Self::members(name, app, relation);
         if let Some(gone) = seen.units.keys().find(|other| leaving || !members.contains_key(other.as_str())) {
             let mut event = Event::relation_departed(endpoint, id, gone);
             if let Event::RelationDeparted(event) = &mut event
@@ -792,7 +785,7 @@ impl Controller {
         if leaving {
             return (!relation.peer()).then(|| Event::relation_broken(endpoint, id));
         }
-        if self.remote_app_version(app, relation) > seen.app {
+        if Self::remote_app_version(app, relation) > seen.app {
             return Some(Event::relation_changed(endpoint, id));
         }
         for (member, bag) in members {
@@ -807,12 +800,12 @@ impl Controller {
         None
     }
 
-    fn remote_app_version(&self, app: &str, relation: &Relation) -> u64 {
+    fn remote_app_version(app: &str, relation: &Relation) -> u64 {
         relation.remote(app).and_then(|end| relation.apps.get(&end.app)).map_or(0, |bag| bag.version)
     }
 
     /// Units that a unit sees in a relation, with their databags.
-    fn members<'a>(&self, name: &str, app: &str, relation: &'a Relation) -> BTreeMap<&'a str, &'a Bag> {
+    fn members<'a>(name: &str, app: &str, relation: &'a Relation) -> BTreeMap<&'a str, &'a Bag> {
         let remote = relation.remote(app).map(|end| end.app.as_str());
         let other = |unit: &str| split(unit).map(|(app, _)| app) == remote && unit != name;
         relation
@@ -823,21 +816,44 @@ impl Controller {
             .collect()
     }
 
-    /// A secret this unit reads has a revision it was not told of.
-    fn secret_event(&self, name: &str, unit: &Unit) -> Option<Event> {
+    /// A secret this unit reads has a revision it was not told of, or one it owns has a revision that nobody needs any more.
+    fn secret_event(&self, name: &str, unit: &Unit, leads: bool) -> Option<Event> {
         for (id, record) in &self.secrets {
-            let Some((Some(tracked), label)) = record.consumers.get(name) else { continue };
             let latest = record.secret.latest();
-            if latest > *tracked && unit.secrets_seen.get(id).is_none_or(|seen| *seen < latest) {
+            if let Some((Some(tracked), label)) = record.consumers.get(name)
+                && latest > *tracked
+                && unit.secrets_seen.get(id).is_none_or(|seen| *seen < latest)
+            {
                 let label = label.clone().unwrap_or_default();
-                return Some(Event::SecretChanged(SecretEvent {
-                    uri: record.secret.uri(),
-                    label,
-                    revision: None,
-                }));
+                let event = SecretEvent { uri: record.secret.uri(), label, revision: None };
+                return Some(Event::SecretChanged(event));
+            }
+            if !owned(&record.secret, name, leads) {
+                continue;
+            }
+            let read =
+                |revision: u32| record.consumers.values().any(|(tracked, _)| *tracked == Some(revision));
+            let told = |revision: u32| unit.secrets_removed.contains(&(id.clone(), revision));
+            let obsolete = record.secret.revisions.keys().find(|r| **r < latest && !read(**r) && !told(**r));
+            if let Some(revision) = obsolete {
+                let label = record.secret.label.clone();
+                let event = SecretEvent { uri: record.secret.uri(), label, revision: Some(*revision) };
+                return Some(Event::SecretRemove(event));
             }
         }
         None
+    }
+
+    /// A secret that a unit looks after, by its label or its id.
+    pub(crate) fn secret_of(&self, name: &str, label: &str) -> Result<SecretEvent> {
+        let leads = split(name).is_some_and(|(app, number)| {
+            self.applications.get(app).is_some_and(|application| application.leader == Some(number))
+        });
+        let mut mine =
+            self.secrets.values().map(|record| &record.secret).filter(|secret| owned(secret, name, leads));
+        let found = mine.find(|secret| secret.label == label || secret.id == bare(label));
+        let secret = found.with_context(|| format!("{name} owns no secret {label:?}"))?;
+        Ok(SecretEvent { uri: secret.uri(), label: secret.label.clone(), revision: None })
     }
 
     /// Marks a unit's hook as running, and says what the hook sees.
@@ -864,7 +880,7 @@ impl Controller {
                     (Some(unit), Some(relation)) => {
                         relation.units.get(unit).map_or(u64::MAX, |bag| bag.version)
                     }
-                    (None, Some(relation)) => self.remote_app_version(app, relation),
+                    (None, Some(relation)) => Self::remote_app_version(app, relation),
                 };
             }
             Event::ConfigChanged => {
@@ -883,10 +899,10 @@ impl Controller {
             match event {
                 Event::Stop => unit.status = Status::new("maintenance", "stopping charm software"),
                 Event::Remove => {
-                    unit.status = Status::new("maintenance", "cleaning up prior to charm deletion")
+                    unit.status = Status::new("maintenance", "cleaning up prior to charm deletion");
                 }
                 Event::PebbleReady(container) => {
-                    boot = unit.boots.get(container).cloned().unwrap_or_default()
+                    boot = unit.boots.get(container).cloned().unwrap_or_default();
                 }
                 _ => {}
             }
@@ -913,12 +929,12 @@ impl Controller {
             else {
                 // Before its first hook a unit knows only its peers.
                 if relation.peer() {
-                    relations.push(self.seen(name, app, id, relation, &Seen::default()));
+                    relations.push(Self::seen(name, app, id, relation, &Seen::default()));
                 }
                 continue;
             };
             if !seen.broken || breaking == Some(id) {
-                relations.push(self.seen(name, app, id, relation, &seen));
+                relations.push(Self::seen(name, app, id, relation, &seen));
             }
         }
         let address = unit.address.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
@@ -939,9 +955,8 @@ impl Controller {
                 .map(|(other, unit)| (format!("{app}/{other}"), unit.status.clone()))
                 .collect(),
             workload_version: unit.version.clone(),
-            unit_state: unit.unit_state.clone(),
+            unit_state: unit.kept.clone(),
             leader_settings: application.leader_settings.clone(),
-            resources: application.resources.clone(),
             network: Network { bind: vec![address.clone()], ingress: vec![address], egress: Vec::new() },
             planned_units: u32::try_from(application.units.values().filter(|unit| !unit.dying).count())
                 .unwrap_or(u32::MAX),
@@ -950,7 +965,7 @@ impl Controller {
         })
     }
 
-    fn seen(&self, name: &str, app: &str, id: u32, relation: &Relation, seen: &Seen) -> SeenRelation {
+    fn seen(name: &str, app: &str, id: u32, relation: &Relation, seen: &Seen) -> SeenRelation {
         let endpoint = relation.local(app).map(|end| end.endpoint.clone()).unwrap_or_default();
         let remote = relation.remote(app);
         let remote_app = remote.map(|end| end.app.clone()).unwrap_or_default();
@@ -959,7 +974,7 @@ impl Controller {
             .units
             .iter()
             .filter(|(unit, _)| split(unit).is_some_and(|(other, _)| other == app) && *unit != name);
-        let members = self.members(name, app, relation);
+        let members = Self::members(name, app, relation);
         SeenRelation {
             endpoint,
             id,
@@ -995,12 +1010,17 @@ impl Controller {
         let (app, number) = split(name).context("not a unit's name")?;
         let app = app.to_owned();
         let leads = self.application(&app)?.leader == Some(number);
-        let wrote_app = after.relations.iter().any(|relation| {
+        let wrote = after.relations.iter().any(|relation| {
             before
                 .relation(&relation.endpoint, relation.id)
                 .is_some_and(|old| old.local_app_data != relation.local_app_data)
         });
-        if wrote_app && !leads {
+        let of_app = |state: &State| -> Vec<Secret> {
+            let tag = state.app_tag();
+            let secrets = state.secrets.iter().filter(|secret| secret.owner == tag);
+            secrets.map(|secret| Secret { tracked: None, consumer_label: None, ..secret.clone() }).collect()
+        };
+        if (wrote || of_app(before) != of_app(after)) && !leads {
             bail!("prerequisites failed: {name} is not leader of {app:?}");
         }
         for relation in &after.relations {
@@ -1035,7 +1055,7 @@ impl Controller {
         if let Some(unit) = application.units.get_mut(&number) {
             unit.ports.clone_from(&after.opened_ports);
             unit.endpoint_ports.clone_from(&after.endpoint_ports);
-            unit.unit_state.clone_from(&after.unit_state);
+            unit.kept.clone_from(&after.unit_state);
         }
         Ok(())
     }
@@ -1088,7 +1108,7 @@ impl Controller {
         unit.failed = None;
         unit.hooks.push(begun.event.hook_name());
         let relation = |unit: &mut Unit, id: u32, change: &mut dyn FnMut(&mut Seen)| {
-            change(unit.relations.entry(id).or_default())
+            change(unit.relations.entry(id).or_default());
         };
         match &begun.event {
             Event::Install => unit.installed = true,
@@ -1112,6 +1132,9 @@ impl Controller {
             Event::SecretChanged(about) => {
                 unit.secrets_seen
                     .insert(bare(&about.uri).to_owned(), u32::try_from(begun.version).unwrap_or(u32::MAX));
+            }
+            Event::SecretRemove(about) => {
+                unit.secrets_removed.insert((bare(&about.uri).to_owned(), about.revision.unwrap_or(0)));
             }
             Event::RelationCreated(about) => relation(unit, about.id, &mut |seen| seen.created = true),
             Event::RelationJoined(about) => relation(unit, about.id, &mut |seen| {
@@ -1233,7 +1256,7 @@ impl Controller {
     }
 
     /// An application's status: the one the charm set, or else the worst of its units'.
-    pub(crate) fn app_status(&self, application: &Application) -> StatusText {
+    pub(crate) fn app_status(application: &Application) -> StatusText {
         if application.status.status != "unknown" {
             return text(&application.status);
         }
@@ -1305,6 +1328,13 @@ fn relation_tag(relation: &Relation) -> String {
 fn seen_secret(record: &SecretRecord, unit: &str) -> Secret {
     let (tracked, consumer_label) = record.consumers.get(unit).cloned().unwrap_or_default();
     Secret { tracked, consumer_label, ..record.secret.clone() }
+}
+
+/// Whether a unit looks after a secret: its own, or its application's if it leads.
+fn owned(secret: &Secret, unit: &str, leads: bool) -> bool {
+    let app = split(unit).map_or("", |(app, _)| app);
+    secret.owner == format!("unit-{}", unit.replace('/', "-"))
+        || (leads && secret.owner == format!("application-{app}"))
 }
 
 fn bare(uri: &str) -> &str {

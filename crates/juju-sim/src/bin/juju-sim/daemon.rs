@@ -97,9 +97,12 @@ impl Model {
         self.controller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes something, and wakes all who wait for changes.
+    /// Changes something, and wakes all who wait for changes. Names follow at once: who sees a unit gone finds no name of it.
     pub(crate) fn change<T>(&self, with: impl FnOnce(&mut Controller) -> T) -> T {
-        let result = with(&mut self.controller());
+        let mut controller = self.controller();
+        let result = with(&mut controller);
+        self.publish_names(&controller);
+        drop(controller);
         self.changes.send_modify(|count| *count += 1);
         result
     }
@@ -131,14 +134,11 @@ impl Model {
     }
 
     /// Tells the name server which pods there are.
-    pub(crate) fn publish_names(&self) {
+    fn publish_names(&self, controller: &Controller) {
         let Some(host) = &self.host else { return };
-        let controller = self.controller();
         let pods = controller.applications.iter().flat_map(|(app, application)| {
-            application
-                .units
-                .iter()
-                .filter_map(|(number, unit): (&u32, &Unit)| Some((app.clone(), *number, unit.address?)))
+            let units = application.units.iter();
+            units.filter_map(|(number, unit): (&u32, &Unit)| Some((app.clone(), *number, unit.address?)))
         });
         host.zone.set(&controller.name, pods);
     }
@@ -154,22 +154,7 @@ impl Model {
     fn deploy(self: &Arc<Self>, file: &ModelFile) -> Result<()> {
         for (name, spec) in &file.applications {
             let (source, meta) = charm::load(&spec.charm).with_context(|| format!("application {name}"))?;
-            let resources = spec
-                .resources
-                .iter()
-                .map(|(resource, path)| (resource.clone(), path.to_string_lossy().into_owned()))
-                .collect();
-            self.change(|controller| {
-                controller.deploy(
-                    name,
-                    source,
-                    meta,
-                    &spec.options,
-                    spec.images.clone(),
-                    resources,
-                    spec.trust,
-                )
-            })?;
+            self.change(|controller| controller.deploy(name, source, meta, spec))?;
         }
         for [left, right] in &file.relations {
             self.change(|controller| controller.integrate(left, right))
@@ -187,7 +172,7 @@ impl Model {
 /// A model's UUID: made from its name and folder, so that the same model has the same one each time.
 fn uuid(name: &str, dir: &Path) -> String {
     let hash = Sha256::digest(format!("{name}\n{}", dir.display()));
-    let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let hex = hash.iter().take(16).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
 }
 
@@ -319,5 +304,4 @@ pub(crate) async fn wait_for<T>(
 pub(crate) fn forget(model: &Model, unit: &str) {
     model.end_pod(unit);
     model.change(|controller| controller.forget_unit(unit));
-    model.publish_names();
 }

@@ -72,7 +72,7 @@ impl Zone {
         response.queries.clone_from(&request.queries);
         match request.queries.first() {
             _ if request.metadata.op_code != OpCode::Query => {
-                response.metadata.response_code = ResponseCode::NotImp
+                response.metadata.response_code = ResponseCode::NotImp;
             }
             None => response.metadata.response_code = ResponseCode::FormErr,
             Some(query) => match self.lookup(&query.name().to_ascii()) {

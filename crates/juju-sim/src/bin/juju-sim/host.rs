@@ -64,7 +64,11 @@ impl Host {
             }
         }
         link_tools(&run.join("tools"), Path::new("/charm/bin/jujuc"))?;
-        ip(None, &format!("link set lo up\nlink add name sim0 type bridge\naddr add {BRIDGE}/16 dev sim0\nlink set sim0 up\n")).await?;
+        // A bridge without a hardware address of its own borrows one of its ports', and changes it when that pod goes: the others
+        // would not find the name server until their memory of the old one fades.
+        let bridge = "link add name sim0 address 02:00:c6:12:00:01 type bridge";
+        ip(None, &format!("link set lo up\n{bridge}\naddr add {BRIDGE}/16 dev sim0\nlink set sim0 up\n"))
+            .await?;
         let zone = Zone::default();
         dns::serve(zone.clone(), SocketAddr::from((BRIDGE, 53))).await?;
         Ok(Self { run, logs, tools: tools.to_owned(), zone, next: AtomicU32::new(0) })

@@ -197,7 +197,7 @@ impl Pod {
     }
 
     /// The environment of commands run for people: what a shell in the container would have.
-    pub(crate) fn shell_env(&self, container: &str) -> BTreeMap<String, String> {
+    pub(crate) fn shell_env(container: &str) -> BTreeMap<String, String> {
         let path = if container == CHARM {
             format!("/charm/bin:{PATH}")
         } else {

@@ -14,6 +14,7 @@ use juju_sim::{
         ActionOutcome, ApplicationStatus, ExecOutcome, ModelStatus, OptionValue, RelationInfo,
         RelationStatus, Request, SimulatorStatus, UnitDetails, UnitStatus,
     },
+    event::SecretEvent,
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -25,7 +26,7 @@ use crate::{
     dns::CLUSTER,
     doubles,
     enter::INSIDE,
-    pod::CHARM,
+    pod::{CHARM, Pod},
 };
 
 /// Fulfils one request.
@@ -112,7 +113,7 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
     })
 }
 
-fn pod(model: &Model, unit: &str) -> Result<Arc<crate::pod::Pod>> {
+fn pod(model: &Model, unit: &str) -> Result<Arc<Pod>> {
     if model.host.is_none() {
         bail!("this model runs without pods, because namespaces cannot be made here (see: juju-sim doctor)");
     }
@@ -138,7 +139,7 @@ fn status(model: &Model) -> ModelStatus {
             revision: application.revision,
             version: application.version.clone(),
             scale: application.units.values().filter(|unit| !unit.dying).count(),
-            status: controller.app_status(application),
+            status: Controller::app_status(application),
             address: format!("{name}.{}.{CLUSTER}", controller.name),
             units: units.collect(),
         };
@@ -330,7 +331,7 @@ async fn exec(
         }
     }
     let mut child = pod
-        .command(container, pod.shell_env(container), Some("/".into()), command)?
+        .command(container, Pod::shell_env(container), Some("/".into()), command)?
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -395,6 +396,17 @@ fn dispatch(controller: &mut Controller, unit: &str, name: &str) -> Result<()> {
         "upgrade-charm" => Event::UpgradeCharm,
         "leader-elected" => Event::LeaderElected,
         "leader-settings-changed" => Event::LeaderSettingsChanged,
+        other if other.starts_with("secret-") && other.contains(':') => {
+            let (kind, label) = other.split_once(':').unwrap_or_default();
+            let secret = controller.secret_of(&unit, label)?;
+            match kind {
+                "secret-rotate" => Event::SecretRotate(secret),
+                "secret-expired" => Event::SecretExpired(SecretEvent { revision: Some(1), ..secret }),
+                _ => bail!(
+                    "{kind} comes by itself; by hand there are secret-rotate:LABEL and secret-expired:LABEL"
+                ),
+            }
+        }
         other => match other.strip_suffix("-pebble-ready") {
             Some(container) if meta.containers.contains_key(container) => Event::pebble_ready(container),
             Some(container) => bail!("{app} has no container {container:?}"),
@@ -422,7 +434,7 @@ fn refresh(model: &Model, app: &str, charm: Option<String>) -> Result<u32> {
     };
     let (source, meta) = charm::load(&charm)?;
     model.change(|controller| {
-        controller.refresh(app, source, meta)?;
+        controller.refresh(app, source, &meta)?;
         Ok(controller.application(app)?.revision)
     })
 }

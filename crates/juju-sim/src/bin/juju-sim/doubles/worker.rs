@@ -27,7 +27,7 @@ use crate::{
     daemon::Model,
     dns::CLUSTER,
     enter::INSIDE,
-    pod::{CHARM, agent_dir},
+    pod::{CHARM, Pod, agent_dir},
 };
 
 /// What it declares.
@@ -134,7 +134,7 @@ async fn serve(model: &Arc<Model>, unit: &str, config: &str, roles: &str) -> Res
         .context("no pods")?;
     let log = fs::File::options().create(true).append(true).open(&log_file)?;
     let mut process = pod
-        .command(CHARM, pod.shell_env(CHARM), Some("/".into()), &command)?
+        .command(CHARM, Pod::shell_env(CHARM), Some("/".into()), &command)?
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
