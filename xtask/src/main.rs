@@ -2,6 +2,8 @@
 //!
 //! Each chore is a module with one `run` function; what they share is in [`process`] and [`progress`].
 
+#[cfg(test)]
+mod architecture;
 mod demo;
 mod pack;
 mod process;
