@@ -167,3 +167,28 @@ fn a_shared_secret_is_read_renewed_and_its_old_revision_removed() {
     assert_eq!(model.hooks("a/0").last().unwrap(), "secret-rotate");
     assert!(model.client.request(&rotate("lock")).unwrap_err().to_string().contains("\"lock\""));
 }
+
+#[test]
+fn notices_and_checks_of_a_container_become_hooks() {
+    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let pebble = |script: &str| {
+        let outcome = model.client.exec("a/0", Some("web"), &["sh", "-ec", script]).unwrap();
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+    };
+    let hook = |name: &str| {
+        model.until(name, |client| client.show_unit("a/0").unwrap().hooks.iter().any(|hook| hook == name));
+    };
+    pebble("pebble notify example.com/hello");
+    hook("web-pebble-custom-notice");
+    pebble(
+        "cat > /tmp/layer.yaml <<END
+checks:
+  up: {override: replace, period: 50ms, timeout: 20ms, threshold: 2, exec: {command: test -e /tmp/up}}
+END
+pebble add mine /tmp/layer.yaml
+pebble replan",
+    );
+    hook("web-pebble-check-failed");
+    pebble("touch /tmp/up");
+    hook("web-pebble-check-recovered");
+}

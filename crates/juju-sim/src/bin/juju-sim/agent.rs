@@ -11,10 +11,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use juju_pebble::Pebble as _;
+use juju_pebble::{ChangeId, NoticeFilter, Pebble as _};
 use juju_sim::{
     Event, Finished, Session,
     client::ActionOutcome,
+    event::Notice,
     jujuc::{Answer, Call, LIMIT, frame, length},
     session::AgentPaths,
     tools::ToolOutput,
@@ -173,10 +174,12 @@ fn resource_file(agent: &Path, name: &str, file: &Path) -> PathBuf {
     agent.join("resources").join(name).join(file.file_name().unwrap_or_default())
 }
 
-/// Asks every container's Pebble again and again for its boot id.
+/// Asks every container's Pebble again and again for its boot id, and for what it has to tell.
 async fn poll(model: Arc<Model>, unit: String) {
     let Some((app, number)) = split(&unit) else { return };
     let folder = pod_dir(app, number).join("containers");
+    // By container: its boot id, and when the last notice occurred that was told.
+    let mut told: BTreeMap<String, (String, Option<String>)> = BTreeMap::new();
     loop {
         let Some(containers) = model.controller().unit(&unit).map(|unit| unit.containers.clone()) else {
             return;
@@ -184,12 +187,57 @@ async fn poll(model: Arc<Model>, unit: String) {
         for container in containers {
             let client = juju_pebble::Client::new(folder.join(&container).join("pebble.socket"));
             let boot = client.system_info().await.ok().map(|info| info.boot_id);
-            if model.controller().container_seen(&unit, &container, boot) {
+            if model.controller().container_seen(&unit, &container, boot.clone()) {
                 model.change(|_| ());
+            }
+            let Some(boot) = boot else { continue };
+            let (known, after) = told.entry(container.clone()).or_default();
+            if *known != boot {
+                (*known, *after) = (boot, None);
+            }
+            for event in notices(&client, &container, after).await.unwrap_or_default() {
+                model.change(|controller| {
+                    if let Some(unit) = controller.unit_mut(&unit) {
+                        unit.noticed.push_back(event);
+                    }
+                });
             }
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// What a container's Pebble has to tell since the last time: custom notices, and checks that failed or are well again.
+async fn notices(
+    client: &juju_pebble::Client,
+    container: &str,
+    after: &mut Option<String>,
+) -> Result<Vec<Event>, juju_pebble::Error> {
+    let types = vec!["custom".to_owned(), "change-update".to_owned()];
+    let filter = NoticeFilter { types, after: after.clone(), ..NoticeFilter::default() };
+    let mut events = Vec::new();
+    for notice in client.notices(&filter).await? {
+        *after = Some(notice.last_repeated.clone());
+        let container = container.to_owned();
+        if notice.kind == "custom" {
+            let about = Notice { id: notice.id, kind: notice.kind, key: notice.key };
+            events.push(Event::PebbleCustomNotice(container, about));
+            continue;
+        }
+        let kind = notice.last_data.get("kind").map(String::as_str);
+        let Some(check) = notice.last_data.get("check-name").filter(|_| kind.is_some()) else { continue };
+        let change = client.change(&ChangeId(notice.key.clone())).await?;
+        match (kind, change.status.as_str()) {
+            (Some("perform-check"), "Error") => {
+                events.push(Event::PebbleCheckFailed(container, check.clone()));
+            }
+            (Some("recover-check"), "Done") => {
+                events.push(Event::PebbleCheckRecovered(container, check.clone()));
+            }
+            _ => {}
+        }
+    }
+    Ok(events)
 }
 
 /// Runs one hook and commits what it did, or not.

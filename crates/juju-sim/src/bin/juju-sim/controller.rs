@@ -91,6 +91,8 @@ pub(crate) struct Unit {
     secrets_seen: BTreeMap<String, u32>,
     /// Revisions of own secrets that the charm was told to remove.
     secrets_removed: BTreeSet<(String, u32)>,
+    /// What containers had to tell.
+    pub(crate) noticed: VecDeque<Event>,
     /// Hooks and actions asked for by hand.
     pub(crate) queue: VecDeque<Event>,
     /// Hooks that ended well.
@@ -448,6 +450,7 @@ impl Controller {
             unit.config_seen = None;
             unit.boots_ended.extend(std::mem::take(&mut unit.boots).into_values());
             unit.boots_seen.clear();
+            unit.noticed.clear();
         }
     }
 
@@ -710,6 +713,9 @@ impl Controller {
                     if unit.boots_seen.get(container) != Some(boot) {
                         return Some(Event::pebble_ready(container));
                     }
+                }
+                if let Some(event) = unit.noticed.front() {
+                    return Some(event.clone());
                 }
             }
             if let Some(event) = self.secret_event(name, unit, leads) {
@@ -1216,10 +1222,12 @@ impl Controller {
     }
 
     fn dequeue(&mut self, name: &str, event: &Event) {
-        if let Some(unit) = self.unit_mut(name)
-            && let Some(position) = unit.queue.iter().position(|queued| queued == event)
-        {
-            unit.queue.remove(position);
+        let Some(unit) = self.unit_mut(name) else { return };
+        for queue in [&mut unit.queue, &mut unit.noticed] {
+            if let Some(position) = queue.iter().position(|queued| queued == event) {
+                queue.remove(position);
+                return;
+            }
         }
     }
 
