@@ -10,6 +10,7 @@ use crate::names::ActionName;
 use crate::plan::Plan;
 use crate::snapshot::Snapshot;
 use crate::status::{self, Applied};
+use crate::tempo;
 
 /// Answers an action. It changes nothing.
 pub async fn run(
@@ -21,19 +22,15 @@ pub async fn run(
 ) -> Result<(), Error> {
     let Some(action) = hook.action() else { return Ok(()) };
     match name {
-        ActionName::ListReceivers => match &plan.receivers {
-            Some(receivers) => {
-                let urls = receivers
-                    .iter()
-                    .map(|r| (r.protocol.name().replace('_', "-"), r.url.clone()))
-                    .collect();
+        ActionName::ListReceivers => {
+            if let Some(receivers) = &plan.receivers {
+                let urls = receivers.iter().map(|r| (tempo::dashed(r.protocol), r.url.clone())).collect();
                 action.set_results(&urls).await?;
-            }
-            None => {
+            } else {
                 let why = status::statuses(deployment, &Applied::default()).unit;
                 action.fail(&format!("no receivers yet: {}", why.message())).await?;
             }
-        },
+        }
         ActionName::Plan => {
             let differences = apply::preview(hook, snapshot, plan).await?;
             let findings: Vec<String> = deployment.findings.iter().map(ToString::to_string).collect();

@@ -12,6 +12,8 @@
 pub mod actions;
 pub mod apply;
 pub mod deployment;
+#[cfg(test)]
+mod fixtures;
 pub mod names;
 pub mod observe;
 pub mod plan;

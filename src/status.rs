@@ -16,9 +16,6 @@ pub struct Applied {
     pub nginx: WorkloadOutcome,
     /// The exporter of its metrics.
     pub exporter: WorkloadOutcome,
-    /// What else could not be done, each as a sentence for people: a hook tool that failed, a write that was refused.
-    /// It is tried again in the next hook.
-    pub trouble: Vec<String>,
 }
 
 /// How a container is after `apply`.
@@ -106,9 +103,6 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
     }
     if let Some(text) = trouble(Container::Nginx, &applied.nginx) {
         facts.push((Whom::Unit, Status::Waiting(text)));
-    }
-    for text in &applied.trouble {
-        facts.push((Whom::Unit, Status::Waiting(format!("will try again: {text}"))));
     }
     let generates = d.workers.iter().any(|app| app.plays(Role::MetricsGenerator));
     if generates && d.telemetry.remote_write.is_empty() {
@@ -261,7 +255,7 @@ mod tests {
 
         let ready = || complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         let with = |nginx, exporter, unit| {
-            check(&ready(), &Applied { nginx, exporter, trouble: Vec::new() }, unit, ("active", ""));
+            check(&ready(), &Applied { nginx, exporter }, unit, ("active", ""));
         };
         with(Running, Running, ("active", ""));
         with(Untouched, Untouched, ("active", ""));
@@ -278,8 +272,6 @@ mod tests {
         );
         with(Failed("disk full".into()), Running, ("waiting", "[nginx] will try again: disk full"));
         with(Running, Unreachable, ("active", "[nginx-prometheus-exporter] waiting for the container"));
-        let applied = Applied { trouble: vec!["relation-set failed".into()], ..Applied::default() };
-        check(&ready(), &applied, ("waiting", "will try again: relation-set failed"), ("active", ""));
     }
 
     #[test]

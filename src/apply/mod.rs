@@ -31,7 +31,7 @@ pub async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Appl
     if let Some(ports) = &plan.ports {
         hook.set_ports(ports).await?;
     }
-    Ok(Applied { nginx, exporter, trouble: Vec::new() })
+    Ok(Applied { nginx, exporter })
 }
 
 /// The differences that [`apply`] would make up for, one line each, without any value.

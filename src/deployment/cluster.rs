@@ -54,11 +54,8 @@ fn roles(tempo: &Generation, relation: &RelationSnapshot, findings: &mut Finding
         }
     };
     let named = data.roles();
-    let problem = match named.problem() {
-        None if named.known.is_empty() => Some("no role".to_owned()),
-        None if named.known.len() > 1 => Some("more than one role: the worker will not start".to_owned()),
-        problem => problem,
-    };
+    // A worker with more than one role may refuse to start; if so, it says that itself.
+    let problem = named.problem().or_else(|| named.known.is_empty().then(|| "no role".to_owned()));
     if let Some(problem) = problem {
         findings.app(Endpoint::TempoCluster, relation.id, "role", &problem);
     }
