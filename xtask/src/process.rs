@@ -123,7 +123,8 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
 
 /// A command as one would type it.
 pub(crate) fn text_of(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words = program.file_name().into_iter().chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 

@@ -87,7 +87,7 @@ const TOOLS: [Tool; 3] = [
 
 /// Debian packages that the tools or the simulator need, each with a file or a program that shows it is there.
 const FOR_NGINX: [(&str, &str); 6] = [
-    ("gcc", "gcc"),
+    ("gcc", "cc"),
     ("make", "make"),
     ("libc6-dev", "/usr/include/stdio.h"),
     ("libpcre2-dev", "/usr/include/pcre2.h"),

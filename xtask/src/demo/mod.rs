@@ -76,14 +76,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let sim = Sim::new(target.join("debug/juju-sim"), &tools.folder)?;
     let mut claims = Claims::default();
     let played = play(&sim, &model, &tools, options.full, &mut claims);
-    if played.is_err() || !claims.broken.is_empty() {
+    let failed = played.is_err() || !claims.broken.is_empty();
+    if failed && !sim.interrupted() {
         sim.explain();
     }
     let down = sim.down();
+    if !failed || sim.interrupted() {
+        sim.clean();
+    }
     played?;
     down.context("taking the model down")?;
     claims.report()?;
-    sim.clean();
     println!("built in {}, shown in {}", seconds(ready - begun), seconds(ready.elapsed()));
     Ok(())
 }

@@ -63,7 +63,7 @@ impl Sim {
             if matches!(ended, Some(Ok(Some(_)))) {
                 bail!("the model did not come up: {}", last_lines(&fs::read_to_string(&log)?, 20));
             }
-            if self.interrupted.load(Ordering::Relaxed) || Instant::now() > deadline {
+            if self.interrupted() || Instant::now() > deadline {
                 return Err(error);
             }
             thread::sleep(Duration::from_millis(50));
@@ -158,9 +158,13 @@ impl Sim {
         Ok(())
     }
 
+    /// Whether somebody asked this program to end.
+    pub(crate) fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
     /// Shows what a person would look at first when a model does not do what it should. The folder stays.
     pub(crate) fn explain(&self) {
-        // Not cut short by Ctrl-C: that may be what brought us here.
         for words in [&["status"][..], &["debug-log", "--lines", "60"]] {
             if let Ok(ended) = self.spawn(words).and_then(|running| running.wait(None)) {
                 eprintln!("--- juju-sim {}\n{}", words.join(" "), last_lines(&ended.stdout, 60));
@@ -169,7 +173,7 @@ impl Sim {
         eprintln!("--- logs are in {}", self.home.display());
     }
 
-    /// Forgets the folder of a model that has done what it should.
+    /// Removes the model's folder.
     pub(crate) fn clean(&self) {
         // It holds logs; what cannot be removed only takes space.
         let _ = fs::remove_dir_all(&self.home);
