@@ -188,6 +188,23 @@ fn a_model_that_cannot_be_deployed_says_why() {
 }
 
 #[test]
+fn a_pod_that_cannot_be_made_says_why() {
+    if !crate::capable() {
+        return;
+    }
+    let text = "applications: {a: {charm: $CHARMS/probe, images: {web-image: {files: {/etc/some: /nowhere}}}, resources: {none: /nowhere}}}";
+    let model = begin(text);
+    let error = model.client.settle(std::time::Duration::from_secs(2)).unwrap_err().to_string();
+    assert!(
+        error.contains("a/0: its pod is not there yet: resource none: /nowhere: No such file"),
+        "{error}"
+    );
+    // What cannot be made can still be removed.
+    model.cli(&["remove-unit", "a/0"]);
+    model.until("a/0 is gone", |client| client.show_unit("a/0").is_err());
+}
+
+#[test]
 fn a_second_model_of_the_same_name_is_refused() {
     if !crate::capable() {
         return;

@@ -65,7 +65,18 @@ pub(crate) async fn run(model: Arc<Model>, unit: String) {
     let entity = format!("unit-{}", unit.replace('/', "-"));
     let mut pause = Duration::from_millis(500);
     while let Err(error) = start(&model, &unit).await {
-        model.log.add(&entity, "ERROR", "juju-sim.pod", &format!("{error:#}"));
+        let trouble = format!("{error:#}");
+        model.log.add(&entity, "ERROR", "juju-sim.pod", &trouble);
+        let wanted = model.change(|controller| {
+            let unit = controller.unit_mut(&unit);
+            unit.is_some_and(|unit| {
+                unit.trouble = trouble;
+                !unit.dying
+            })
+        });
+        if !wanted {
+            return forget(&model, &unit);
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(20));
     }

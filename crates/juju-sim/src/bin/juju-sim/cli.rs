@@ -511,7 +511,8 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::Down => {
             client.down()?;
             let deadline = Instant::now() + Duration::from_secs(10);
-            while client.status().is_ok() && Instant::now() < deadline {
+            let socket = home().join(client.model()).join("control.sock");
+            while socket.exists() && Instant::now() < deadline {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }

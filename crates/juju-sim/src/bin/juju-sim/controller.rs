@@ -60,6 +60,8 @@ pub(crate) struct Unit {
     pub(crate) address: Option<Ipv4Addr>,
     /// Whether hooks can run: the pod is there.
     pub(crate) ready: bool,
+    /// Why the pod could not be made the last time.
+    pub(crate) trouble: String,
     pub(crate) status: Status,
     pub(crate) ports: BTreeSet<String>,
     endpoint_ports: BTreeMap<String, BTreeSet<String>>,
@@ -459,6 +461,7 @@ impl Controller {
         let Some(unit) = self.unit_mut(name) else { return };
         unit.address = address;
         unit.ready = true;
+        unit.trouble.clear();
         if !unit.installed {
             unit.status = Status::new("maintenance", "installing charm software");
         }
@@ -1251,7 +1254,8 @@ impl Controller {
             } else if let Some(event) = &unit.running {
                 reasons.push(format!("{name}: running {}", event.hook_name()));
             } else if !unit.ready {
-                reasons.push(format!("{name}: its pod is not there yet"));
+                let why = if unit.trouble.is_empty() { String::new() } else { format!(": {}", unit.trouble) };
+                reasons.push(format!("{name}: its pod is not there yet{why}"));
             } else if unit.dying {
                 reasons.push(format!("{name}: is being removed"));
             } else if let Some(event) = self.next(&name, now) {

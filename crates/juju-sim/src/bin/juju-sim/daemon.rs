@@ -180,6 +180,9 @@ fn uuid(name: &str, dir: &Path) -> String {
 /// file ends the daemon with the reason.
 pub(crate) async fn run(start: Start) -> Result<()> {
     fs::create_dir_all(&start.dir)?;
+    // A model that was just told to end may still be clearing this folder.
+    let lock = fs::File::create(start.dir.join("lock"))?;
+    lock.lock().context("waiting for the model that ran here before")?;
     let socket = start.dir.join("control.sock");
     let pebble = start.pods && start.tools.join("bin/pebble").is_file();
     let host = if start.pods { Some(Arc::new(Host::prepare(&start.dir, &start.tools).await?)) } else { None };
@@ -224,12 +227,13 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         _ = terminate.recv() => {}
         () = end_of_input(), if start.until_eof => {}
     }
-    let _ = fs::remove_file(&socket);
     // Processes go with the first process of the namespace, or with their handles where there is none.
     model.workloads.lock().unwrap_or_else(PoisonError::into_inner).clear();
     if model.host.is_none() {
         let _ = fs::remove_dir_all(&model.run);
     }
+    let _ = fs::remove_file(&socket);
+    drop(lock);
     Ok(())
 }
 

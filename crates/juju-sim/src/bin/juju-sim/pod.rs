@@ -17,7 +17,7 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
     process::{Child, Command},
     task::JoinHandle,
 };
@@ -74,6 +74,7 @@ impl Pod {
             .args(["/proc/self/exe", "internal-pause", "--until-eof"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .context("starting the pod")?;
         ready(&mut pause).await.context("starting the pod")?;
@@ -122,6 +123,7 @@ impl Pod {
         .args([INSIDE, "internal-pause"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .context("starting the charm's container")?;
         ready(&mut charm).await.context("starting the charm's container")?;
@@ -273,12 +275,15 @@ fn pid_file(container: &str) -> String {
 /// Waits for the one line with which `internal-pause` says that it is inside.
 async fn ready(child: &mut Child) -> Result<()> {
     let output = child.stdout.take().context("no output to wait for")?;
+    let mut errors = child.stderr.take().context("no errors to read")?;
     let mut line = String::new();
     tokio::time::timeout(START, BufReader::new(output).read_line(&mut line))
         .await
         .context("took too long")??;
     if line.trim() != "ready" {
-        bail!("it ended before it was ready: {:?}", child.wait().await?);
+        let mut said = String::new();
+        let _ = errors.read_to_string(&mut said).await;
+        bail!("{}", said.trim().trim_start_matches("ERROR "));
     }
     Ok(())
 }
