@@ -1,0 +1,5 @@
+//! The compiled charm in a whole model on this machine: real namespaces, real Pebble, real nginx, real spans.
+
+mod faults;
+mod model;
+mod traffic;
