@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     // Last, so that its own summary is near the end of the output. Documentation tests are part of it.
     let mut test = cargo();
-    test.args(["test", "--workspace", "--locked"]).args(&options.words);
+    test.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(&options.words);
     checks.run("tests", test.env("JUJU_SIM_TOOLS", &tools.folder));
     checks.report()
 }
