@@ -45,7 +45,8 @@ pub async fn dispatch(hook: Hook, host: Host) -> Result<(), Error> {
     };
     if let Err(error) = &done {
         // Best effort: the agent that has just refused one call may refuse this one too.
-        let told = hook.set_unit_status(&Status::Maintenance(format!("{error}; Juju retries this hook"))).await;
+        let told =
+            hook.set_unit_status(&Status::Maintenance(format!("{error}; Juju retries this hook"))).await;
         if let Err(second) = told {
             tracing::warn!("cannot set a status either: {second}");
         }
