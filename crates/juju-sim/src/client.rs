@@ -64,6 +64,9 @@ pub enum Request {
         target: String,
         /// How many, of an application.
         count: u32,
+        /// Without their last hooks.
+        #[serde(default)]
+        force: bool,
     },
     /// Removes an application with its units and relations.
     RemoveApplication {

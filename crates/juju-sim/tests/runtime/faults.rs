@@ -139,3 +139,17 @@ fn a_unit_without_its_cable_is_not_reached_until_it_is_back() {
     model.client.request(&Request::Partition { unit: "a/0".into(), heal: true }).unwrap();
     model.until("the cable is back", |_| reach().contains("refused"));
 }
+
+#[test]
+fn a_unit_that_cannot_say_goodbye_can_be_removed_by_force() {
+    let Some(model) = up(PAIR) else { return };
+    model.client.configure("a", "fail-on", "stop").unwrap();
+    model.settle();
+    model.cli(&["remove-unit", "a/1"]);
+    model.until("a/1 is in error", |client| client.show_unit("a/1").unwrap().agent.current == "error");
+    model.cli(&["remove-unit", "--force", "a/1"]);
+    model.until("a/1 is gone", |client| client.show_unit("a/1").is_err());
+    model.client.configure("a", "fail-on", "").unwrap();
+    model.settle();
+    assert_eq!(model.said("b/0").last().unwrap(), "take-relation-departed remote=a/a/1 departing=a/1");
+}

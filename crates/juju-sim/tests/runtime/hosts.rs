@@ -110,7 +110,12 @@ fn everything_ends_with_whoever_started_the_model() {
             std::fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.starts_with(mark.as_bytes()))
         })
     };
-    assert!(alive());
+    // The command answers before its child has become what it is to be.
+    let deadline = std::time::Instant::now() + crate::PATIENCE;
+    while !alive() {
+        assert!(std::time::Instant::now() < deadline, "the process was never seen");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     drop(model);
     let deadline = std::time::Instant::now() + crate::PATIENCE;
     while alive() {
@@ -145,4 +150,20 @@ fn without_pebble_there_are_pods_and_stand_ins_answer() {
     }
     assert_eq!(crate::text(&host), "a-0");
     assert_eq!(crate::text(&shown).matches("- web-pebble-ready").count(), 2);
+}
+
+#[test]
+fn storage_outlives_containers_and_a_charm_may_have_single_hooks() {
+    let word = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(word.path(), "kept\n").unwrap();
+    let text = "applications: {a: {charm: $CHARMS/keeper, resources: {word: $WORD}}}";
+    let Some(model) = up(&text.replace("$WORD", &word.path().to_string_lossy())) else { return };
+    let unit = model.unit("a/0");
+    assert_eq!(unit.workload.message, "data/0 at /var/lib/juju/storage/data/0");
+    assert!(unit.hooks.contains(&"data-storage-attached".to_owned()));
+    let read = || model.client.exec("a/0", Some("web"), &["cat", "/data/word"]).unwrap().stdout;
+    assert_eq!(read(), "kept\n");
+    model.client.request(&Request::KillContainer { unit: "a/0".into(), container: "web".into() }).unwrap();
+    model.settle();
+    assert_eq!(read(), "kept\n");
 }

@@ -13,11 +13,14 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use juju_pebble::{ChangeId, NoticeFilter, Pebble as _};
 use juju_sim::{
-    Event, Finished, Session,
+    CharmMeta, Event, Finished, Session,
+    charm::ContainerMeta,
     client::ActionOutcome,
     event::Notice,
     jujuc::{Answer, Call, LIMIT, frame, length},
+    model::Image,
     session::AgentPaths,
+    state::Storage,
     tools::ToolOutput,
 };
 use tokio::{
@@ -32,7 +35,7 @@ use crate::{
     daemon::{Model, forget},
     doubles,
     host::PATH,
-    pod::{CHARM, Pod, PodSpec, agent_dir, pod_dir},
+    pod::{CHARM, Pod, PodSpec, StorageMount, agent_dir, pod_dir},
 };
 
 /// How often containers are asked whether they restarted.
@@ -116,23 +119,25 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
     let _turn = model.starts.acquire().await?;
     let (app, number) = split(unit).context("not a unit's name")?;
     place_charm(model, app, number).await?;
-    let (name, containers) = {
+    let (name, containers, storages) = {
         let controller = model.controller();
         let application = controller.application(app)?;
-        let containers: BTreeMap<_, _> = application
-            .meta
-            .containers
-            .iter()
-            .map(|(name, declared)| {
-                let image = model
-                    .host
-                    .as_ref()
-                    .map(|host| host.image(&declared.resource, [&model.images, &application.images]));
-                (name.clone(), image.unwrap_or_default())
-            })
-            .collect();
-        (controller.name.clone(), containers)
+        let image = |resource: &str| {
+            let maps = [&model.images, &application.images];
+            model.host.as_ref().map(|host| host.image(resource, maps)).unwrap_or_default()
+        };
+        let declared = application.meta.containers.iter();
+        let containers: BTreeMap<String, Image> =
+            declared.map(|(name, container)| (name.clone(), image(&container.resource))).collect();
+        let ids = application.units.get(&number).map(|unit| unit.storages.clone()).unwrap_or_default();
+        let storages: Vec<_> = ids.iter().map(|id| storage_mount(model, &application.meta, id)).collect();
+        (controller.name.clone(), containers, storages)
     };
+    if let Some((inside, file)) =
+        containers.values().flat_map(|image| &image.files).find(|(_, file)| !file.exists())
+    {
+        bail!("image file {} for {} does not exist", file.display(), inside.display());
+    }
     fs::create_dir_all(pod_dir(app, number).join("containers"))?;
     for container in containers.keys() {
         fs::create_dir_all(pod_dir(app, number).join("containers").join(container))?;
@@ -142,8 +147,20 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
         model.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), stand_ins);
     }
     let mut address = None;
+    if model.host.is_none() {
+        for storage in &storages {
+            fs::create_dir_all(&storage.folder)?;
+        }
+    }
     if let Some(host) = &model.host {
-        let spec = PodSpec { model: name, app: app.to_owned(), number, workloads: model.pebble, containers };
+        let spec = PodSpec {
+            model: name,
+            app: app.to_owned(),
+            number,
+            workloads: model.pebble,
+            containers,
+            storages,
+        };
         let pod = Pod::start(host, spec).await?;
         address = Some(pod.address);
         model.pods.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), Arc::new(pod));
@@ -178,6 +195,32 @@ async fn place_charm(model: &Model, app: &str, number: u32) -> Result<()> {
             .context("unpacking the charm")?;
     }
     Ok(())
+}
+
+/// Where a storage instance lies, and where it is shown.
+fn storage_mount(model: &Model, meta: &CharmMeta, id: &str) -> StorageMount {
+    let name = id.split('/').next().unwrap_or(id);
+    let shown = |container: &ContainerMeta| {
+        container
+            .mounts
+            .iter()
+            .filter(|mount| mount.storage == name)
+            .map(|mount| mount.location.clone())
+            .next()
+    };
+    let containers = meta.containers.iter();
+    StorageMount {
+        folder: storage_folder(model, id),
+        charm: Path::new("/var/lib/juju/storage").join(name).join("0"),
+        workloads: containers
+            .filter_map(|(name, container)| Some((name.clone(), shown(container)?.into())))
+            .collect(),
+    }
+}
+
+/// Where a storage instance lies.
+pub(crate) fn storage_folder(model: &Model, id: &str) -> PathBuf {
+    model.run.join("storage").join(id.replace('/', "-"))
 }
 
 /// Where a unit has a copy of a resource's file, in its agent's folder as seen from here or from inside.
@@ -260,10 +303,11 @@ async fn hook(model: &Arc<Model>, unit: &str, event: &Event) -> Result<()> {
         place_charm(model, app, number).await?;
     }
     let _turn = model.hooks.acquire().await?;
-    let (source, meta, resources) = {
+    let (source, meta, resources, storages) = {
         let controller = model.controller();
         let application = controller.application(app)?;
-        (application.source.clone(), Arc::clone(&application.meta), application.resources.clone())
+        let storages = application.units.get(&number).map(|unit| unit.storages.clone()).unwrap_or_default();
+        (application.source.clone(), Arc::clone(&application.meta), application.resources.clone(), storages)
     };
     let mut begun = model.change(|controller| controller.begin(unit, event))?;
     let nonce = nonce();
@@ -272,6 +316,13 @@ async fn hook(model: &Arc<Model>, unit: &str, event: &Event) -> Result<()> {
         (name.clone(), resource_file(&agent, name, file).to_string_lossy().into_owned())
     };
     begun.state.resources = resources.iter().map(resource).collect();
+    for id in &storages {
+        let StorageMount { folder, charm, .. } = storage_mount(model, &meta, id);
+        let location = if model.host.is_some() { charm } else { folder };
+        let storage =
+            Storage { kind: "filesystem".into(), location: location.to_string_lossy().into_owned() };
+        begun.state.storages.insert(id.clone(), storage);
+    }
     let base = u64::from_str_radix(&nonce[..12], 16).unwrap_or(0);
     let session = Session::new(meta, begun.state.clone(), event.clone()).with_secret_base(base);
     let session = Arc::new(Mutex::new(session));

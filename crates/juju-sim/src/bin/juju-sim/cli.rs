@@ -108,6 +108,9 @@ enum Verb {
         /// How many, of an application.
         #[arg(short = 'n', long, default_value_t = 1)]
         num_units: u32,
+        /// Without their last hooks: for units that cannot run them.
+        #[arg(long)]
+        force: bool,
     },
     /// Remove an application with its units and relations.
     RemoveApplication {
@@ -416,8 +419,8 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::AddUnit { app, num_units } => {
             tell(client, format, &Request::AddUnit { app, count: num_units }, list)?;
         }
-        Verb::RemoveUnit { target, num_units } => {
-            tell(client, format, &Request::RemoveUnit { target, count: num_units }, |names| {
+        Verb::RemoveUnit { target, num_units, force } => {
+            tell(client, format, &Request::RemoveUnit { target, count: num_units, force }, |names| {
                 format!("removing {}", list(names))
             })?;
         }

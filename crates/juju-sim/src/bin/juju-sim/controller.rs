@@ -89,6 +89,10 @@ pub(crate) struct Unit {
     config_seen: Option<u64>,
     leader_seen: bool,
     upgrade: bool,
+    /// Storage instances, `data/0`.
+    pub(crate) storages: BTreeSet<String>,
+    /// Those that the charm was told of.
+    attached: BTreeSet<String>,
     relations: BTreeMap<u32, Seen>,
     secrets_seen: BTreeMap<String, u32>,
     /// Revisions of own secrets that the charm was told to remove.
@@ -217,6 +221,7 @@ pub(crate) struct Controller {
     pub(crate) relations: BTreeMap<u32, Relation>,
     secrets: BTreeMap<String, SecretRecord>,
     next_relation: u32,
+    next_storage: u32,
 }
 
 /// Splits `app/0`.
@@ -340,9 +345,17 @@ impl Controller {
             .find(|n| !application.units.contains_key(n))
             .unwrap_or(application.next_unit);
         application.next_unit = application.next_unit.max(number + 1);
+        let declared: Vec<String> = application.meta.storage.keys().cloned().collect();
+        let storages = declared.into_iter().map(|name| {
+            self.next_storage += 1;
+            format!("{name}/{}", self.next_storage - 1)
+        });
+        let storages = storages.collect();
+        let application = self.application_mut(app)?;
         let unit = Unit {
             status: Status::new("waiting", "installing agent"),
             containers: application.meta.containers.keys().cloned().collect(),
+            storages,
             ..Unit::default()
         };
         application.units.insert(number, unit);
@@ -386,6 +399,15 @@ impl Controller {
         let app = app.to_owned();
         self.unit_mut(name).with_context(|| format!("unit {name:?} not found"))?.dying = true;
         self.elect(&app);
+        Ok(())
+    }
+
+    /// Lets a unit go without its last hooks.
+    pub(crate) fn remove_unit_now(&mut self, name: &str) -> Result<()> {
+        self.remove_unit(name)?;
+        if let Some(unit) = self.unit_mut(name) {
+            unit.removed = true;
+        }
         Ok(())
     }
 
@@ -701,7 +723,6 @@ impl Controller {
         leads: bool,
     ) -> Option<Event> {
         if unit.installed {
-            // The second half of a joined unit comes before all else of that relation.
             for (id, relation) in self.of(app) {
                 let seen = unit.relations.get(&id).cloned().unwrap_or_default();
                 if !seen.created && !relation.dying && !unit.dying {
@@ -720,6 +741,12 @@ impl Controller {
                 if let Some(event) = unit.noticed.front() {
                     return Some(event.clone());
                 }
+            }
+            if unit.started
+                && !unit.dying
+                && let Some(id) = unit.storages.iter().find(|id| !unit.attached.contains(*id))
+            {
+                return Some(Event::StorageAttached(id.clone()));
             }
             if let Some(event) = self.secret_event(name, unit, leads) {
                 return Some(event);
@@ -764,6 +791,9 @@ impl Controller {
             if let Some(event) = Self::relation_event(name, app, unit, id, relation) {
                 return Some(event);
             }
+        }
+        if let Some(id) = unit.attached.first() {
+            return Some(Event::StorageDetaching(id.clone()));
         }
         match (unit.installed, unit.stopped) {
             (false, _) => None,
@@ -1141,6 +1171,12 @@ impl Controller {
             Event::SecretChanged(about) => {
                 unit.secrets_seen
                     .insert(bare(&about.uri).to_owned(), u32::try_from(begun.version).unwrap_or(u32::MAX));
+            }
+            Event::StorageAttached(id) => {
+                unit.attached.insert(id.clone());
+            }
+            Event::StorageDetaching(id) => {
+                unit.attached.remove(id);
             }
             Event::SecretRemove(about) => {
                 unit.secrets_removed.insert((bare(&about.uri).to_owned(), about.revision.unwrap_or(0)));

@@ -307,5 +307,9 @@ pub(crate) async fn wait_for<T>(
 /// The unit's agent ended: its pod goes, and the model forgets it.
 pub(crate) fn forget(model: &Model, unit: &str) {
     model.end_pod(unit);
+    let storages = model.controller().unit(unit).map(|unit| unit.storages.clone()).unwrap_or_default();
+    for id in storages {
+        let _ = fs::remove_dir_all(agent::storage_folder(model, &id));
+    }
     model.change(|controller| controller.forget_unit(unit));
 }

@@ -42,6 +42,17 @@ pub(crate) struct PodSpec {
     pub(crate) workloads: bool,
     /// Images by container.
     pub(crate) containers: BTreeMap<String, Image>,
+    /// Storage of the unit.
+    pub(crate) storages: Vec<StorageMount>,
+}
+
+/// One storage instance: a folder that outlives containers, and pods.
+pub(crate) struct StorageMount {
+    pub(crate) folder: PathBuf,
+    /// Where the charm's container has it.
+    pub(crate) charm: PathBuf,
+    /// Where workload containers have it: container and path.
+    pub(crate) workloads: Vec<(String, PathBuf)>,
 }
 
 /// A running pod. Dropping it ends all that runs in it.
@@ -62,7 +73,7 @@ impl Pod {
     /// Makes the network and the containers, and waits until commands can run in them. The charm's folder has to be in place:
     /// see [`agent_dir`].
     pub(crate) async fn start(host: &Arc<Host>, spec: PodSpec) -> Result<Self> {
-        let PodSpec { model, app, number, workloads, containers } = spec;
+        let PodSpec { model, app, number, workloads, containers, storages } = spec;
         let hostname = format!("{app}-{number}");
         let fqdn = format!("{hostname}.{app}-endpoints.{model}.{CLUSTER}");
         let unit_tag = format!("unit-{app}-{number}");
@@ -109,6 +120,11 @@ impl Pod {
             bind(here.join("agent"), format!("/var/lib/juju/agents/{unit_tag}"), true),
             bind(host.run.join("tools"), format!("/var/lib/juju/tools/{unit_tag}"), true),
         ];
+        for storage in &storages {
+            fs::create_dir_all(&storage.folder)?;
+            let (source, target) = (storage.folder.clone(), storage.charm.clone());
+            charm_root.binds.push(Bind { source, target, writable: true });
+        }
         fs::create_dir_all(here.join("containers"))?;
         for name in containers.keys() {
             fs::create_dir_all(here.join("containers").join(name))?;
@@ -144,6 +160,14 @@ impl Pod {
                 writable: false,
             }));
             root.dirs = image.dirs;
+            for storage in &storages {
+                let here = storage.workloads.iter().filter(|(container, _)| *container == name);
+                root.binds.extend(here.map(|(_, target)| Bind {
+                    source: storage.folder.clone(),
+                    target: target.clone(),
+                    writable: true,
+                }));
+            }
             let mut env = BTreeMap::from(
                 [
                     ("PATH", format!("/charm/tools:{PATH}")),

@@ -51,7 +51,7 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             let names: Result<Vec<_>> = (0..count).map(|_| model.add_unit(&app)).collect();
             names?.into()
         }
-        Request::RemoveUnit { target, count } => remove_unit(model, &target, count)?.into(),
+        Request::RemoveUnit { target, count, force } => remove_unit(model, &target, count, force)?.into(),
         Request::RemoveApplication { app } => {
             model.change(|controller| controller.remove_application(&app))?;
             Value::Null
@@ -240,7 +240,7 @@ fn options(controller: &Controller, app: &str) -> Result<BTreeMap<String, Option
     Ok(application.meta.config.iter().map(option).collect())
 }
 
-fn remove_unit(model: &Model, target: &str, count: u32) -> Result<Vec<String>> {
+fn remove_unit(model: &Model, target: &str, count: u32, force: bool) -> Result<Vec<String>> {
     model.change(|controller| {
         let names = if target.contains('/') {
             vec![controller.resolve(target)?]
@@ -248,7 +248,9 @@ fn remove_unit(model: &Model, target: &str, count: u32) -> Result<Vec<String>> {
             let living = controller.application(target)?.units.iter().filter(|(_, unit)| !unit.dying);
             living.rev().take(count as usize).map(|(number, _)| format!("{target}/{number}")).collect()
         };
-        names.iter().try_for_each(|name| controller.remove_unit(name))?;
+        for name in &names {
+            if force { controller.remove_unit_now(name) } else { controller.remove_unit(name) }?;
+        }
         Ok(names)
     })
 }
