@@ -2,7 +2,7 @@
 //!
 //! No I/O here. [`Controller::next`] says which hook a unit runs next, by comparing what there is with what the unit has seen;
 //! [`Controller::begin`], [`Controller::succeeded`] and [`Controller::failed`] tell it what came of that. Because hooks follow from a
-//! comparison and not from a queue, several changes between two hooks cause one hook, and a change that was undone causes none.
+//! comparison and not from a queue, several changes between two hooks cause one hook.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -1388,3 +1388,6 @@ fn owned(secret: &Secret, unit: &str, leads: bool) -> bool {
 fn bare(uri: &str) -> &str {
     uri.rsplit([':', '/']).next().unwrap_or(uri)
 }
+
+#[cfg(test)]
+mod tests;

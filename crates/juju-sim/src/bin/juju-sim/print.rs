@@ -90,7 +90,9 @@ pub(crate) fn status(status: &ModelStatus) -> String {
             app.address.clone(),
             app.status.message.clone(),
         ]);
-        for (unit, state) in &app.units {
+        let mut all: Vec<_> = app.units.iter().collect();
+        all.sort_by_key(|(unit, _)| crate::controller::split(unit).map(|(_, number)| number));
+        for (unit, state) in all {
             let message = if state.agent.current == "executing" && !state.agent.message.is_empty() {
                 format!("({}) {}", state.agent.message, state.workload.message).trim_end().to_owned()
             } else {
