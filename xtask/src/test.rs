@@ -35,8 +35,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         checks.run("format", cargo().args(["fmt", "--all", "--", "--check"]));
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
         checks.run("lints", cargo().args(lints));
-        let links = ["doc", "--workspace", "--no-deps", "--locked", "--quiet"];
-        checks.run("documentation", cargo().args(links).env("RUSTDOCFLAGS", "-D warnings"));
+        let pages = ["doc", "--workspace", "--no-deps", "--locked", "--quiet"];
+        checks.run("documentation", cargo().args(pages).env("RUSTDOCFLAGS", "-D warnings"));
         match installed_deny() {
             Some(program) => checks.run("dependencies", &mut deny_command(&program, OFFLINE)),
             None => checks.skip("dependencies", "cargo-deny is not installed; `cargo xtask deny` brings it"),

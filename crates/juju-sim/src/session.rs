@@ -330,7 +330,7 @@ impl Session {
     }
 
     /// Answers one hook tool call. `argv[0]` is the tool; `stdin` is read by `--file -` only
-    /// ([`tools::wants_stdin`](crate::tools::wants_stdin)); relative file names count from `cwd`.
+    /// ([`tools::wants_stdin`]); relative file names count from `cwd`.
     pub fn call(&mut self, argv: &[String], stdin: Option<&[u8]>, cwd: &Path) -> ToolOutput {
         let output = tools::run(self, argv, stdin, cwd);
         if let Some((tool, rest)) = argv.split_first() {

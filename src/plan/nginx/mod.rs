@@ -1,7 +1,7 @@
 //! The load balancer in front of the workers: its configuration and its service.
 //!
 //! One server per receiver that is on, one for each of Tempo's two APIs, one for what workers send and are asked
-//! through the coordinator ([`telemetry`]), and nginx's own status page.
+//! through the coordinator (`telemetry`), and nginx's own status page.
 
 mod config;
 mod telemetry;
