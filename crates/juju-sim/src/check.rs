@@ -315,6 +315,7 @@ actions: {show: {params: {what: {type: string}}, required: [what], additionalPro
     #[test]
     fn a_fresh_unit_is_possible() {
         assert_eq!(check(&meta(), &State::new(&meta()), &Event::Install), Ok(()));
+        assert_eq!(check(&meta(), &State::for_unit(&meta(), "other/3"), &Event::Install), Ok(()));
     }
 
     #[test]

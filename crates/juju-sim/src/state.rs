@@ -623,16 +623,23 @@ impl Default for State {
 }
 
 impl State {
-    /// Unit 0 of the charm, with every declared container down and every peer relation in place, numbered from 1:
-    /// what Juju gives a unit before anyone relates it to anything.
+    /// Unit 0 of an application named like the charm; otherwise as [`State::for_unit`].
     #[must_use]
     pub fn new(meta: &CharmMeta) -> Self {
-        let mut state = Self { unit: format!("{}/0", meta.name), ..Self::default() };
+        Self::for_unit(meta, &format!("{}/0", meta.name))
+    }
+
+    /// A unit (`app/0`) of the charm, with every declared container down and every peer relation in place, numbered
+    /// from 1: what Juju gives a unit before anyone relates it to anything.
+    #[must_use]
+    pub fn for_unit(meta: &CharmMeta, unit: &str) -> Self {
+        let mut state = Self { unit: unit.to_owned(), ..Self::default() };
+        let app = state.app().to_owned();
         state.containers = meta.containers.keys().map(|name| (name.clone(), Container::down())).collect();
         let peers = meta.endpoints.iter().filter(|(_, endpoint)| endpoint.role == Role::Peer);
         state.relations = peers
             .zip(1..)
-            .map(|((name, endpoint), id)| Relation::peer(name, id, &endpoint.interface, &meta.name))
+            .map(|((name, endpoint), id)| Relation::peer(name, id, &endpoint.interface, &app))
             .collect();
         state
     }
