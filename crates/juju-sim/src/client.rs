@@ -1,6 +1,18 @@
 //! Talking to a running model: the requests its control socket takes, and a handle for tests.
 //!
 //! One request is one line of JSON, and so is the answer: `{"ok": …}` or `{"error": "…"}`.
+//!
+//! ```no_run
+//! use std::{path::Path, time::Duration};
+//! use juju_sim::client::Client;
+//!
+//! // Ends with the value, or with this process.
+//! let model = Client::up(Path::new("target/debug/juju-sim"), Path::new("/tmp/test-1"), Path::new("model.yaml"))?;
+//! model.wait_active(Duration::from_secs(60))?;
+//! let unit = model.show_unit("tempo/0")?;
+//! assert!(unit.relation_info.iter().any(|relation| relation.endpoint == "tracing"));
+//! # Ok::<(), juju_sim::client::ClientError>(())
+//! ```
 
 use std::{
     collections::BTreeMap,

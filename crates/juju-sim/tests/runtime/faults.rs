@@ -153,3 +153,17 @@ fn a_unit_that_cannot_say_goodbye_can_be_removed_by_force() {
     model.settle();
     assert_eq!(model.said("b/0").last().unwrap(), "take-relation-departed remote=a/a/1 departing=a/1");
 }
+
+#[test]
+fn a_killed_hook_runs_again_and_is_no_error() {
+    let Some(model) = up(ONE) else { return };
+    model.client.configure("a", "fail-on", "die-in-update-status").unwrap();
+    model.settle();
+    model.client.request(&Request::Dispatch { unit: "a/0".into(), event: "update-status".into() }).unwrap();
+    model.settle();
+    assert_eq!(model.said("a/0").iter().filter(|line| line.starts_with("update-status")).count(), 2);
+    assert_eq!(model.hooks("a/0").iter().filter(|hook| *hook == "update-status").count(), 1);
+    let log = model.client.log(Some("a/0")).unwrap();
+    assert!(log.iter().any(|line| line.message.contains("was killed")), "{log:?}");
+    assert!(!log.iter().any(|line| line.level == "ERROR"), "{log:?}");
+}

@@ -5,7 +5,7 @@ use std::{
     env,
     fmt::Display,
     fs,
-    io::{IsTerminal as _, Read as _, Write as _},
+    io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
@@ -152,6 +152,9 @@ enum Verb {
         /// Container; the charm's own when not given.
         #[arg(short, long)]
         container: Option<String>,
+        /// Give the command what comes on standard input.
+        #[arg(short = 'i', long)]
+        stdin: bool,
         /// Seconds after which the command is ended.
         #[arg(long, default_value_t = 300)]
         timeout: u64,
@@ -343,7 +346,7 @@ fn run_internal(verb: Internal) -> Result<ExitCode> {
 fn run(cli: Cli) -> Result<ExitCode> {
     let format = cli.format;
     match cli.verb {
-        Verb::Up(up) => return self::up(&up),
+        Verb::Up(up) => return self::up(&up, format),
         Verb::Doctor { tools } => return Ok(doctor(tools, format)),
         Verb::Models => {
             let running: BTreeMap<String, bool> = models()
@@ -442,13 +445,9 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::DebugLog { include, level, lines, follow } => {
             debug_log(client, include.as_deref(), &level, lines, follow, format)?;
         }
-        Verb::Exec { unit, container, timeout, command } => {
-            let mut stdin = None;
-            if !std::io::stdin().is_terminal() {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text).context("reading standard input")?;
-                stdin = Some(text);
-            }
+        Verb::Exec { unit, container, stdin, timeout, command } => {
+            let stdin = stdin.then(|| std::io::read_to_string(std::io::stdin()));
+            let stdin = stdin.transpose().context("reading standard input")?;
             let outcome: juju_sim::client::ExecOutcome =
                 client.ask(&Request::Exec { unit, container, command, stdin, timeout })?;
             if format == Format::Text {
@@ -636,7 +635,7 @@ fn try_namespaces() -> Result<()> {
     }
 }
 
-fn up(up: &Up) -> Result<ExitCode> {
+fn up(up: &Up, format: Format) -> Result<ExitCode> {
     let model = ModelFile::read(&up.file)?;
     // What can be said about the charms is better said here than in a log.
     for (name, app) in &model.applications {
@@ -675,7 +674,7 @@ fn up(up: &Up) -> Result<ExitCode> {
         model,
         tools,
         pods: namespaces.is_ok(),
-        reasons,
+        reasons: reasons.clone(),
         foreground: up.foreground,
         until_eof: up.until_eof,
     })?;
@@ -693,11 +692,14 @@ fn up(up: &Up) -> Result<ExitCode> {
         let status = command.status().context("starting the model")?;
         return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    detach(command, &client, &dir)
+    detach(command, &client, &dir)?;
+    let value = serde_json::json!({ "model": name, "folder": dir, "reasons": reasons });
+    output(format, &value, || format!("model {name} is up; its logs are in {}", dir.display()));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Starts the daemon in the background and waits until it answers.
-fn detach(mut command: Command, client: &Client, dir: &Path) -> Result<ExitCode> {
+fn detach(mut command: Command, client: &Client, dir: &Path) -> Result<()> {
     use std::os::unix::process::CommandExt as _;
     let file = dir.join("daemon.log");
     let log = fs::File::create(&file)?;
@@ -716,8 +718,7 @@ fn detach(mut command: Command, client: &Client, dir: &Path) -> Result<ExitCode>
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    println!("model {} is up; its logs are in {}", client.model(), dir.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Says what this machine can do; succeeds when it can do everything.
