@@ -647,7 +647,11 @@ fn up(up: &Up, format: Format) -> Result<ExitCode> {
         bail!("model {name:?} runs already; end it with: juju-sim down --model {name}");
     }
     let dir = home().join(&name);
-    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    own_folder(&home())?;
+    own_folder(&dir)?;
+    if dir.join("control.sock").as_os_str().len() > 107 {
+        bail!("{} is too long a path for sockets; set JUJU_SIM_HOME to a shorter folder", dir.display());
+    }
     for file in ["control.sock", "daemon.log", "debug.log"] {
         let _ = fs::remove_file(dir.join(file));
     }
@@ -696,6 +700,18 @@ fn up(up: &Up, format: Format) -> Result<ExitCode> {
     let value = serde_json::json!({ "model": name, "folder": dir, "reasons": reasons });
     output(format, &value, || format!("model {name} is up; its logs are in {}", dir.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a folder that only this user can look into: models hold credentials, and their sockets obey whoever can open them.
+fn own_folder(path: &Path) -> Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("making {}", path.display()))?;
+    let owner = fs::symlink_metadata(path)?;
+    if !owner.is_dir() || owner.uid() != nix::unistd::getuid().as_raw() {
+        bail!("{} belongs to somebody else; set JUJU_SIM_HOME to a folder of your own", path.display());
+    }
+    Ok(())
 }
 
 /// Starts the daemon in the background and waits until it answers.

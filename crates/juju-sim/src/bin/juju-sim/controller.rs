@@ -900,14 +900,15 @@ impl Controller {
         let address = self.unit(name).with_context(|| format!("unit {name:?} is gone"))?.address;
         let mut version = 0;
         match event {
-            Event::RelationCreated(about) => {
-                // The unit enters the relation now: others see it join whatever becomes of the hook.
-                if let Some(relation) = self.relations.get_mut(&about.id) {
+            Event::RelationCreated(_) => {
+                // The agent enters all relations that it finds at once, before the first of their hooks: that hook sees them all, and
+                // others see the unit join whatever becomes of the hook.
+                let app = split(name).map_or("", |(app, _)| app);
+                let known = |relation: &&mut Relation| relation.local(app).is_some() && !relation.dying;
+                for relation in self.relations.values_mut().filter(known) {
                     relation.departed.remove(name);
-                    relation
-                        .units
-                        .entry(name.to_owned())
-                        .or_insert_with(|| Bag { data: own_data(address), version: 1 });
+                    let bag = || Bag { data: own_data(address), version: 1 };
+                    relation.units.entry(name.to_owned()).or_insert_with(bag);
                 }
             }
             Event::RelationChanged(about) => {
@@ -960,19 +961,10 @@ impl Controller {
         };
         let mut relations = Vec::new();
         for (id, relation) in self.of(app) {
-            let Some(seen) = unit
-                .relations
-                .get(&id)
-                .cloned()
-                .or_else(|| event.as_relation().filter(|about| about.id == id).map(|_| Seen::default()))
-            else {
-                // Before its first hook a unit knows only its peers.
-                if relation.peer() {
-                    relations.push(Self::seen(name, app, id, relation, &Seen::default()));
-                }
-                continue;
-            };
-            if !seen.broken || breaking == Some(id) {
+            let seen = unit.relations.get(&id).cloned().unwrap_or_default();
+            // Before it entered its relations a unit knows only its peers.
+            let known = relation.peer() || seen.created || relation.units.contains_key(name);
+            if known && (!seen.broken || breaking == Some(id)) {
                 relations.push(Self::seen(name, app, id, relation, &seen));
             }
         }

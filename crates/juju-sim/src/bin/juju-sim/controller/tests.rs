@@ -98,6 +98,20 @@ fn wrote(state: &mut State, endpoint: &str, key: &str, value: &str) {
 }
 
 #[test]
+fn the_first_relation_hook_sees_all_relations_and_install_only_peers() {
+    let mut play = Play::new(&[("a", 1), ("b", 1), ("c", 1)], &[("a:give", "b:take"), ("a:give", "c:take")]);
+    let mut seen = |hook: &str| {
+        let mut count = 0;
+        let event = play.run("a/0", |state| count = state.relations.len()).unwrap();
+        assert_eq!(event.hook_name(), hook);
+        count
+    };
+    assert_eq!(seen("install"), 1);
+    assert_eq!(seen("peers-relation-created"), 3);
+    assert_eq!(seen("give-relation-created"), 3);
+}
+
+#[test]
 fn several_changes_before_a_hook_are_one_hook() {
     let mut play = pair();
     for value in ["1", "2", "3"] {
