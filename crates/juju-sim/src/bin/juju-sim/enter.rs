@@ -14,6 +14,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -61,6 +62,8 @@ pub(crate) struct Exec {
     pub(crate) cwd: Option<PathBuf>,
     /// Root still to be built and switched to, by the first process of a container.
     pub(crate) root: Option<Root>,
+    /// File that must be there first: whoever sees the command run shall find its process id.
+    pub(crate) after: Option<PathBuf>,
     /// Die with the process that waits for this one.
     pub(crate) tied: bool,
 }
@@ -119,6 +122,10 @@ pub(crate) fn enter(spec: &str, command: &[String]) -> Result<ExitCode> {
         spec.exec.root = Some(root);
     }
     spec.exec.tied = true;
+    spec.exec.after.clone_from(&spec.pid_file);
+    if let Some(file) = &spec.pid_file {
+        let _ = fs::remove_file(file);
+    }
     let mut child = Command::new(program)
         .arg0("juju-sim")
         .args(["internal-exec", &serde_json::to_string(&spec.exec)?, "--"])
@@ -141,6 +148,15 @@ pub(crate) fn exec(spec: &str, command: &[String]) -> Result<ExitCode> {
     let spec: Exec = serde_json::from_str(spec).context("reading the specification")?;
     if spec.tied {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
+    }
+    if let Some(file) = &spec.after {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !file.exists() {
+            if Instant::now() > deadline {
+                bail!("{} was not written", file.display());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     if let Some(root) = &spec.root {
         root.build().context("building the container's root")?;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write as _,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
@@ -17,7 +18,7 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
     process::{Child, Command},
     task::JoinHandle,
 };
@@ -320,19 +321,37 @@ async fn supervise(enter: Enter, volume: PathBuf, log: PathBuf) {
             let path = volume.join(name);
             let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
         }
-        let started = async {
+        let ran = async {
             let log = fs::File::options().create(true).append(true).open(&log)?;
             let mut child = myself(&enter)
                 .args(["/charm/bin/pebble", "run", "--create-dirs", "--hold", "--verbose"])
                 .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
                 .spawn()?;
-            child.wait().await
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            let (status, (), ()) = tokio::join!(child.wait(), keep(stdout, &log), keep(stderr, &log));
+            status
         };
-        if let Err(error) = started.await {
-            tracing::error!(%error, "a container could not be started");
+        if let Err(error) = ran.await {
+            eprintln!("juju-sim: a container could not be started: {error}");
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// Writes lines to a log, but for those in which Pebble tells that the agent asked it for notices once more.
+async fn keep(stream: Option<impl AsyncRead + Unpin>, mut log: &fs::File) {
+    let Some(stream) = stream else { return };
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    while matches!(reader.read_until(b'\n', &mut line).await, Ok(count) if count > 0) {
+        if !String::from_utf8_lossy(&line)
+            .contains("[pebble] GET /v1/notices?types=custom&types=change-update")
+        {
+            // A full disk is not the container's concern.
+            let _ = log.write_all(&line);
+        }
+        line.clear();
     }
 }
