@@ -119,7 +119,10 @@ pub(crate) fn deny() -> Result<()> {
 
 fn deny_command(program: &PathBuf, checks: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.current_dir(repository()).args(["--workspace", "--locked", "check"]).args(checks);
+    command
+        .current_dir(repository())
+        .args(["--workspace", "--locked", "check", "--hide-inclusion-graph"])
+        .args(checks);
     command
 }
 
