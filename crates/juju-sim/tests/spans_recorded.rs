@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use juju_sim::spans::otlp::Encoding;
-use juju_sim::spans::{Batch, Protocol, Sink, SinkConfig, Span, jaeger, otlp, zipkin};
+use juju_sim::spans::{Batch, Protocol, Sink, SinkConfig, Span, export_path, jaeger, otlp, zipkin};
 
 /// A recorded request: its body and what was said about it.
 fn recorded(name: &str) -> (Vec<u8>, BTreeMap<String, String>) {
@@ -84,14 +84,14 @@ fn what_others_encode_is_read_as_they_meant_it() {
     check("otlp_http_json", &otlp::decode(&body, Encoding::Json).unwrap());
     let (body, about) = recorded("otlp_grpc");
     check("otlp_grpc", &otlp::decode(&body, Encoding::Protobuf).unwrap());
-    assert_eq!(about["path"], Protocol::OtlpGrpc.path());
+    assert_eq!(about["path"], export_path(Protocol::OtlpGrpc));
     let (body, _) = recorded("zipkin");
     check("zipkin", &zipkin::decode(&body).unwrap());
     let (body, _) = recorded("jaeger_thrift_http");
     check("jaeger_thrift_http", &[jaeger::decode_thrift(&body).unwrap()]);
     let (body, about) = recorded("jaeger_grpc");
     check("jaeger_grpc", &jaeger::decode_request(&body).unwrap());
-    assert_eq!(about["path"], Protocol::JaegerGrpc.path());
+    assert_eq!(about["path"], export_path(Protocol::JaegerGrpc));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{Protocol, SinkError};
+use super::{Protocol, SinkError, default_port};
 
 /// Where a [`Sink`](super::Sink) listens. Port 0 means any free port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +148,7 @@ fn listen(protocol: Protocol, endpoint: &Endpoint) -> Result<(IpAddr, u16), Stri
         return Err("TLS is not supported".to_owned());
     }
     let Some(text) = &endpoint.endpoint else {
-        return Ok((address(DEFAULT_HOST)?, protocol.default_port()));
+        return Ok((address(DEFAULT_HOST)?, default_port(protocol)));
     };
     let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("endpoint {text:?} is no host:port"))?;
     let port = port.parse().map_err(|_| format!("endpoint {text:?} has no valid port"))?;
@@ -192,7 +192,7 @@ server: {grpc_listen_port: 9096, http_listen_port: 3200}
     fn a_distributor_listens_at_every_receiver() {
         for role in ["all", "distributor"] {
             let config = SinkConfig::from_tempo_config(ALL, &["querier", role]).unwrap();
-            let ports = Protocol::ALL.map(|protocol| (protocol, protocol.default_port()));
+            let ports = Protocol::ALL.map(|protocol| (protocol, default_port(protocol)));
             assert_eq!(config.receivers, BTreeMap::from(ports));
             assert_eq!(config.bind, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
             assert_eq!((config.api_port, config.grpc_api_port), (Some(3200), Some(9096)));

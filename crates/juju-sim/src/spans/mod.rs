@@ -4,7 +4,7 @@
 //!
 //! * [`Sink`] stands where Tempo's receivers stand. It listens on their ports, decodes every payload,
 //!   answers as they answer, and counts what arrived.
-//! * [`send`] stands where an instrumented workload stands. It takes a URL exactly as a coordinator publishes
+//! * [`send()`] stands where an instrumented workload stands. It takes a URL exactly as a coordinator publishes
 //!   it, and exports spans to it with the retries of an OpenTelemetry exporter.
 //!
 //! | [`Protocol`] | request | body | success |
@@ -38,7 +38,7 @@ pub mod zipkin;
 pub use config::SinkConfig;
 pub use counts::{Counts, ProtocolCounts, SeenTrace};
 pub use model::{Batch, Generator, Span};
-pub use protocol::{Protocol, Transport, UnknownProtocol};
+pub use protocol::{Protocol, Transport, UnknownProtocol, default_port, export_path};
 pub use send::{SendConfig, SendError, Sent, send};
 pub use sink::{MAX_GRPC_MESSAGE, MAX_HTTP_BODY, Sink, SinkError};
 

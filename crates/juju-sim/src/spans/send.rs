@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::body::{collect, gzip};
 use super::sink::TENANT_HEADER;
-use super::{Batch, Generator, Protocol, Transport, grpc, jaeger, otlp, zipkin};
+use super::{Batch, Generator, Protocol, Transport, export_path, grpc, jaeger, otlp, zipkin};
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 1 << 20;
@@ -201,7 +201,7 @@ impl Target {
         if authority.as_str().contains('@') {
             return Err(invalid("it must not carry credentials"));
         }
-        let path = format!("{}{}", uri.path().trim_end_matches('/'), protocol.path());
+        let path = format!("{}{}", uri.path().trim_end_matches('/'), export_path(protocol));
         let path = if protocol == Protocol::JaegerThriftHttp { path + "?format=jaeger.thrift" } else { path };
         let request_uri =
             build_uri(protocol.transport(), authority, &path).map_err(|error| invalid(&error))?;

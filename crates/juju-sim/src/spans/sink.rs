@@ -23,7 +23,9 @@ use super::body::{BodyError, ResponseBody, collect, gunzip};
 use super::counts::Ledger;
 use super::grpc::{self, Code, Status};
 use super::otlp::Encoding;
-use super::{Batch, Counts, DecodeError, Protocol, SeenTrace, SinkConfig, Transport, jaeger, otlp, zipkin};
+use super::{
+    Batch, Counts, DecodeError, Protocol, SeenTrace, SinkConfig, Transport, export_path, jaeger, otlp, zipkin,
+};
 
 /// The most bytes of an HTTP body, as sent and as expanded: what a collector allows by default.
 pub const MAX_HTTP_BODY: usize = 20 << 20;
@@ -320,7 +322,7 @@ async fn receive_thrift(request: Request<Incoming>) -> Received {
 
 /// The answer to a request whose path or method is not the one of the protocol.
 fn misrouted(request: &Request<Incoming>, protocol: Protocol) -> Option<Response<ResponseBody>> {
-    if request.uri().path() != protocol.path() {
+    if request.uri().path() != export_path(protocol) {
         return Some(plain(StatusCode::NOT_FOUND, "404 page not found"));
     }
     (request.method() != Method::POST).then(|| {
@@ -345,7 +347,7 @@ async fn receive_grpc(
     protocol: Protocol,
     decode: impl FnOnce(&[u8]) -> Result<(Vec<Batch>, Vec<u8>), DecodeError>,
 ) -> Result<(Vec<Batch>, Response<ResponseBody>), Status> {
-    if request.uri().path() != protocol.path() {
+    if request.uri().path() != export_path(protocol) {
         return Err(unknown_method(request.uri().path()));
     }
     let media_type = media_type(request.headers());
