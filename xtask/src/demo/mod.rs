@@ -151,6 +151,8 @@ fn play(sim: &Sim, model: &Path, tools: &tools::Tools, full: bool, claims: &mut 
     }
     let status = sim.status()?;
     claims.hold(status["applications"][LEAVER].is_null(), format!("{LEAVER} is gone from the model"));
+    let open = units(&status).filter(|(name, _)| ports(&status, name).contains(LEAVER_PORT)).count();
+    claims.hold(open == 0, format!("no unit, worker or coordinator, has port {LEAVER_PORT} open any more"));
     for unit in COORDINATOR_UNITS {
         let ports = ports(&status, unit);
         claims.hold(
