@@ -15,7 +15,7 @@ relations:
 
 #[test]
 fn the_store_hands_out_a_bucket_and_remembers_who_asked() {
-    let Some(model) = up(CLUSTER) else { return };
+    let model = up(CLUSTER);
     let unit = model.unit("tempo/0");
     let s3 = unit.relation_info.iter().find(|relation| relation.endpoint == "s3").unwrap();
     assert_eq!(s3.application_data["bucket"], "wanted");
@@ -31,7 +31,7 @@ fn the_store_hands_out_a_bucket_and_remembers_who_asked() {
 
 #[test]
 fn workers_announce_themselves_and_count_the_spans_they_get() {
-    let Some(model) = up(CLUSTER) else { return };
+    let model = up(CLUSTER);
     model.client.wait_active(PATIENCE).unwrap();
     let cluster = |unit: &str| {
         model.unit(unit).relation_info.into_iter().find(|r| r.endpoint == "tempo-cluster").unwrap()

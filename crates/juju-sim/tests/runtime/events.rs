@@ -12,7 +12,7 @@ relations:
 
 #[test]
 fn a_unit_boots_in_jujus_order() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let expected = [
         "install",
         "peers-relation-created",
@@ -29,7 +29,7 @@ fn a_unit_boots_in_jujus_order() {
 
 #[test]
 fn a_relation_lives_from_created_to_broken() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     let hooks = model.hooks("b/0");
     let of_take: Vec<_> = hooks.iter().filter(|hook| hook.starts_with("take-")).map(String::as_str).collect();
     assert_eq!(of_take[0], "take-relation-created");
@@ -61,7 +61,7 @@ fn a_relation_lives_from_created_to_broken() {
 
 #[test]
 fn only_what_changed_reaches_the_other_side_and_only_once() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     let before = (model.hooks("a/0").len(), model.hooks("b/0").len());
     model.client.configure("b", "text", "bye").unwrap();
     model.settle();
@@ -78,7 +78,7 @@ fn only_what_changed_reaches_the_other_side_and_only_once() {
 
 #[test]
 fn a_removed_unit_says_goodbye_and_the_others_hear_of_it() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     model.cli(&["remove-unit", "a/1"]);
     model.until("a/1 is gone", |client| client.show_unit("a/1").is_err());
     model.settle();
@@ -99,7 +99,7 @@ fn a_removed_unit_says_goodbye_and_the_others_hear_of_it() {
 
 #[test]
 fn the_first_unit_leads_until_it_goes() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     assert!(model.unit("a/0").leader);
     assert!(!model.hooks("a/1").contains(&"leader-elected".to_owned()));
     model.cli(&["remove-unit", "a/0"]);
@@ -118,7 +118,7 @@ fn the_first_unit_leads_until_it_goes() {
 
 #[test]
 fn a_refreshed_charm_upgrades_and_then_looks_at_its_configuration() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let before = model.hooks("a/0").len();
     model.cli(&["refresh", "a"]);
     model.settle();
@@ -128,7 +128,7 @@ fn a_refreshed_charm_upgrades_and_then_looks_at_its_configuration() {
 
 #[test]
 fn a_removed_application_leaves_nothing_behind() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     model.cli(&["remove-application", "a"]);
     model.until("a is gone", |client| !client.status().unwrap().applications.contains_key("a"));
     model.client.settle(PATIENCE).unwrap();
@@ -139,7 +139,7 @@ fn a_removed_application_leaves_nothing_behind() {
 
 #[test]
 fn a_shared_secret_is_read_renewed_and_its_old_revision_removed() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     let token = |value: &str| [("token".to_owned(), value.into())];
     assert_eq!(model.client.run("a/leader", "keep", token("one")).unwrap().status, "completed");
     model.settle();
@@ -170,7 +170,7 @@ fn a_shared_secret_is_read_renewed_and_its_old_revision_removed() {
 
 #[test]
 fn notices_and_checks_of_a_container_become_hooks() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let pebble = |script: &str| {
         let outcome = model.client.exec("a/0", Some("web"), &["sh", "-ec", script]).unwrap();
         assert_eq!(outcome.code, 0, "{outcome:?}");

@@ -17,7 +17,7 @@ relations:
 
 #[test]
 fn a_failed_hook_leaves_nothing_and_is_tried_again() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     model.client.configure("b", "fail-on", "update-status").unwrap();
     model.client.settle(PATIENCE).unwrap();
     model.client.configure("b", "text", "hello").unwrap();
@@ -48,7 +48,7 @@ fn a_failed_hook_leaves_nothing_and_is_tried_again() {
 
 #[test]
 fn a_failed_hook_can_be_resolved_without_running_it() {
-    let Some(model) = up(ONE) else { return };
+    let model = up(ONE);
     model.client.configure("a", "fail-on", "update-status").unwrap();
     model.settle();
     model.client.request(&Request::Dispatch { unit: "a/0".into(), event: "update-status".into() }).unwrap();
@@ -63,7 +63,7 @@ fn a_failed_hook_can_be_resolved_without_running_it() {
 
 #[test]
 fn a_hook_tool_that_fails_fails_the_hook_once() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     // The first relation-set passes, the second one does not: neither may count.
     let fault = |nth| Request::FailHookTool { unit: "b/0".into(), tool: "relation-set".into(), nth };
     model.client.request(&fault(2)).unwrap();
@@ -91,7 +91,7 @@ fn a_hook_tool_that_fails_fails_the_hook_once() {
 
 #[test]
 fn a_container_that_ends_comes_back_empty_and_the_charm_hears_of_it() {
-    let Some(model) = up(ONE) else { return };
+    let model = up(ONE);
     let write = ["sh", "-c", "echo kept > /etc/mark; pebble mkdir -p /var/mark; echo done"];
     assert_eq!(model.client.exec("a/0", Some("web"), &write).unwrap().stdout, "done\n");
     let boot = model.unit("a/0").containers["web"].clone();
@@ -105,7 +105,7 @@ fn a_container_that_ends_comes_back_empty_and_the_charm_hears_of_it() {
 
 #[test]
 fn a_killed_leader_comes_back_as_a_follower_elsewhere() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     let old = model.unit("a/0").address;
     let new: String = model.client.ask(&Request::KillLeader { app: "a".into() }).unwrap();
     assert_eq!(new, "a/1");
@@ -125,7 +125,7 @@ fn a_killed_leader_comes_back_as_a_follower_elsewhere() {
 
 #[test]
 fn a_unit_without_its_cable_is_not_reached_until_it_is_back() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     let address = model.unit("a/0").address;
     let reach = || {
         let script = format!("import socket; socket.create_connection(('{address}', 9), 2)");
@@ -142,7 +142,7 @@ fn a_unit_without_its_cable_is_not_reached_until_it_is_back() {
 
 #[test]
 fn a_unit_that_cannot_say_goodbye_can_be_removed_by_force() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     model.client.configure("a", "fail-on", "stop").unwrap();
     model.settle();
     model.cli(&["remove-unit", "a/1"]);
@@ -156,7 +156,7 @@ fn a_unit_that_cannot_say_goodbye_can_be_removed_by_force() {
 
 #[test]
 fn a_killed_hook_runs_again_and_is_no_error() {
-    let Some(model) = up(ONE) else { return };
+    let model = up(ONE);
     model.client.configure("a", "fail-on", "die-in-update-status").unwrap();
     model.settle();
     model.client.request(&Request::Dispatch { unit: "a/0".into(), event: "update-status".into() }).unwrap();

@@ -2,7 +2,7 @@
 
 use juju_sim::client::Request;
 
-use crate::{begin, capable, up};
+use crate::{begin, need_everything, up};
 
 const PAIR: &str = "
 applications:
@@ -12,7 +12,7 @@ applications:
 
 #[test]
 fn pods_find_each_other_by_name_until_they_are_gone() {
-    let Some(model) = up(PAIR) else { return };
+    let model = up(PAIR);
     let lookup = |name: &str| {
         let outcome = model.client.exec("b/0", None, &["getent", "ahostsv4", name]).unwrap();
         let mut found: Vec<_> =
@@ -39,7 +39,7 @@ fn pods_find_each_other_by_name_until_they_are_gone() {
 
 #[test]
 fn a_pod_knows_itself_and_nothing_of_the_machine() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let shell = |script: &str| {
         model.client.exec("a/0", None, &["sh", "-c", script]).unwrap().stdout.trim().to_owned()
     };
@@ -56,7 +56,7 @@ fn a_pod_knows_itself_and_nothing_of_the_machine() {
 
 #[test]
 fn containers_share_the_network_and_nothing_else() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let shell = |container, script: &str| model.client.exec("a/0", container, &["sh", "-c", script]).unwrap();
     assert_eq!(shell(Some("web"), "hostname -i").stdout.trim(), model.unit("a/0").address);
     shell(Some("web"), "echo mine > /etc/mark");
@@ -72,7 +72,7 @@ fn containers_share_the_network_and_nothing_else() {
 
 #[test]
 fn commands_give_back_what_they_print_and_how_they_end() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let outcome =
         model.client.exec("a/leader", None, &["sh", "-c", "echo out; echo err >&2; exit 7"]).unwrap();
     assert_eq!((outcome.code, outcome.stdout.as_str(), outcome.stderr.as_str()), (7, "out\n", "err\n"));
@@ -92,9 +92,7 @@ fn commands_give_back_what_they_print_and_how_they_end() {
 
 #[test]
 fn everything_ends_with_whoever_started_the_model() {
-    if !capable() {
-        return;
-    }
+    need_everything();
     let model = begin("applications: {a: {charm: $CHARMS/probe}}");
     model.settle();
     // A mark that no other process on this machine carries.
@@ -126,9 +124,7 @@ fn everything_ends_with_whoever_started_the_model() {
 
 #[test]
 fn without_pebble_there_are_pods_and_stand_ins_answer() {
-    if !capable() {
-        return;
-    }
+    need_everything();
     let home = tempfile::TempDir::with_prefix("jsim").unwrap();
     let file = home.path().join("model.yaml");
     let charm = crate::charm("probe");
@@ -157,7 +153,7 @@ fn storage_outlives_containers_and_a_charm_may_have_single_hooks() {
     let word = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(word.path(), "kept\n").unwrap();
     let text = "applications: {a: {charm: $CHARMS/keeper, resources: {word: $WORD}}}";
-    let Some(model) = up(&text.replace("$WORD", &word.path().to_string_lossy())) else { return };
+    let model = up(&text.replace("$WORD", &word.path().to_string_lossy()));
     let unit = model.unit("a/0");
     assert_eq!(unit.workload.message, "data/0 at /var/lib/juju/storage/data/0");
     assert!(unit.hooks.contains(&"data-storage-attached".to_owned()));

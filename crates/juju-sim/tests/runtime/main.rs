@@ -1,6 +1,6 @@
 //! Whole models, in real namespaces with a real Pebble, and charms of a few lines of shell.
 //!
-//! Where pods or Pebble are not to be had, the tests that need them say so and check nothing.
+//! Where pods or Pebble are not to be had, the tests that need them fail and say how to get them.
 
 mod doubles;
 mod events;
@@ -31,30 +31,27 @@ struct Running {
     home: TempDir,
 }
 
-/// Whether this machine can do all that a model may need.
-fn capable() -> bool {
+/// Ends a test on a machine that cannot do all that a model may need: it would prove nothing there.
+#[track_caller]
+fn need_everything() {
     let output = Command::new(program()).args(["doctor", "--format", "json"]).output().unwrap();
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let missing: Vec<_> =
-        ["namespaces", "pebble"].into_iter().filter(|name| found[name]["ok"] != true).collect();
-    if !missing.is_empty() {
-        eprintln!("not tested here, for lack of {}: {found}", missing.join(" and "));
+    for name in ["namespaces", "pebble"] {
+        assert!(found[name]["ok"] == true, "run `cargo xtask tools` first; {name}: {}", found[name]);
     }
-    missing.is_empty()
 }
 
 fn charm(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/charms").join(name)
 }
 
-/// Starts a model from what follows its name; `$CHARMS` stands for the charms' folder. `None` where this machine cannot.
-fn up(text: &str) -> Option<Running> {
-    if !capable() {
-        return None;
-    }
+/// Starts a model from what follows its name; `$CHARMS` stands for the charms' folder.
+#[track_caller]
+fn up(text: &str) -> Running {
+    need_everything();
     let running = begin(text);
     running.settle();
-    Some(running)
+    running
 }
 
 /// Starts a model, and does not wait for anything in it.

@@ -8,7 +8,7 @@ use crate::{PATIENCE, begin, program, text, up};
 
 #[test]
 fn status_is_a_table_for_people_and_data_for_programs() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let table = text(&model.cli(&["status"]));
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert!(
@@ -28,16 +28,13 @@ fn status_is_a_table_for_people_and_data_for_programs() {
 
 #[test]
 fn actions_give_results_and_fail_alone() {
-    let Some(model) = up("
+    let model = up("
 applications:
   a: {charm: $CHARMS/probe}
   b: {charm: $CHARMS/probe}
 relations:
   - [a:give, b:take]
-")
-    else {
-        return;
-    };
+");
     let outcome = model.client.run("a/leader", "show", []).unwrap();
     assert_eq!(outcome.status, "completed");
     assert_eq!((&outcome.results["text"], &outcome.results["unit"]), (&json!("hello"), &json!("a/0")));
@@ -60,7 +57,7 @@ relations:
 
 #[test]
 fn options_are_shown_set_and_reset() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe, options: {text: mine}}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe, options: {text: mine}}}");
     assert_eq!(text(&model.cli(&["config", "a", "text"])), "mine");
     text(&model.cli(&["config", "a", "text=other", "fail-on=nothing"]));
     let all: Value = serde_json::from_str(&text(&model.cli(&["config", "a", "--format", "json"]))).unwrap();
@@ -74,15 +71,12 @@ fn options_are_shown_set_and_reset() {
 
 #[test]
 fn what_cannot_be_done_is_said_with_what_could() {
-    let Some(model) = up("
+    let model = up("
 applications:
   a: {charm: $CHARMS/probe}
   b: {charm: $CHARMS/probe}
   c: {charm: $CHARMS/coordinator}
-")
-    else {
-        return;
-    };
+");
     for (words, expected) in [
         (&["integrate", "a", "b"][..], "choose one: a:give b:take, b:give a:take"),
         (&["integrate", "a:give", "c"], "no pair of endpoints with the same interface"),
@@ -108,7 +102,7 @@ applications:
 
 #[test]
 fn waiting_ends_with_the_names_of_what_is_not_there() {
-    let Some(model) = up("applications: {w: {charm: double:tempo-worker}}") else { return };
+    let model = up("applications: {w: {charm: double:tempo-worker}}");
     let output = model.cli(&["wait", "--active", "--timeout", "1"]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
@@ -119,7 +113,7 @@ fn waiting_ends_with_the_names_of_what_is_not_there() {
 
 #[test]
 fn the_log_can_be_narrowed() {
-    let Some(model) = up("applications: {a: {charm: $CHARMS/probe, scale: 2}}") else { return };
+    let model = up("applications: {a: {charm: $CHARMS/probe, scale: 2}}");
     let one = text(&model.cli(&["debug-log", "--include", "a/1"]));
     assert!(!one.is_empty() && one.lines().all(|line| line.starts_with("unit-a-1: ")), "{one}");
     let both = text(&model.cli(&["debug-log", "--include", "a", "--level", "debug"]));
@@ -189,9 +183,7 @@ fn a_model_that_cannot_be_deployed_says_why() {
 
 #[test]
 fn a_pod_that_cannot_be_made_says_why() {
-    if !crate::capable() {
-        return;
-    }
+    crate::need_everything();
     let text = "applications: {a: {charm: $CHARMS/probe, images: {web-image: {files: {/etc/some: /nowhere}}}, resources: {none: /nowhere}}}";
     let model = begin(text);
     let error = model.client.settle(std::time::Duration::from_secs(2)).unwrap_err().to_string();
@@ -206,9 +198,7 @@ fn a_pod_that_cannot_be_made_says_why() {
 
 #[test]
 fn a_second_model_of_the_same_name_is_refused() {
-    if !crate::capable() {
-        return;
-    }
+    crate::need_everything();
     let model = begin("applications: {}");
     let output = model.cli(&["up", &model.home.path().join("model.yaml").to_string_lossy()]);
     let said = String::from_utf8_lossy(&output.stderr);
