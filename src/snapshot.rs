@@ -103,20 +103,8 @@ pub struct ContainerState {
     pub plan: Layer,
     /// What each service of the plan does now.
     pub services: BTreeMap<String, ServiceStatus>,
-    /// Those of [`observed_files`] that exist.
+    /// Those of [`plan::observed_files`](crate::plan::observed_files) that exist.
     pub files: BTreeMap<String, FileDigest>,
-}
-
-/// The files whose content decides whether something has to be written, by container.
-///
-/// Of `nginx`: its configuration, and the record of which configuration the running nginx has loaded.
-/// Of the exporter: its web configuration. A file that does not exist is left out of
-/// [`ContainerState::files`]; one that exists, but cannot be read, fails the observation.
-pub const fn observed_files(container: Container) -> &'static [&'static str] {
-    match container {
-        Container::Nginx => &[crate::plan::nginx::CONFIG_PATH, crate::plan::nginx::LOADED_PATH],
-        Container::NginxPrometheusExporter => &[crate::plan::exporter::WEB_CONFIG_PATH],
-    }
 }
 
 /// SHA-256 of a file. Files may hold secrets, so a snapshot keeps no content of theirs.

@@ -5,7 +5,8 @@ use juju_ops::Hook;
 use juju_pebble::Error;
 
 use crate::names::Container;
-use crate::snapshot::{ContainerSnapshot, ContainerState, FileDigest, observed_files};
+use crate::plan::observed_files;
+use crate::snapshot::{ContainerSnapshot, ContainerState, FileDigest};
 
 /// A container whose Pebble cannot answer everything is as good as unreachable: nothing is decided from half of it.
 pub(super) async fn see(hook: &Hook, container: Container) -> ContainerSnapshot {

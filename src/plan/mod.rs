@@ -134,6 +134,19 @@ impl Plan {
     }
 }
 
+/// The files whose content decides whether something has to be written, by container.
+///
+/// Of `nginx`: its configuration, and the record of which configuration the running nginx has loaded.
+/// Of the exporter: its web configuration. A file that does not exist is left out of
+/// [`ContainerState::files`](crate::snapshot::ContainerState::files); a container in which one exists, but cannot be
+/// read, counts as unreachable.
+pub const fn observed_files(container: Container) -> &'static [&'static str] {
+    match container {
+        Container::Nginx => &[nginx::CONFIG_PATH, nginx::LOADED_PATH],
+        Container::NginxPrometheusExporter => &[exporter::WEB_CONFIG_PATH],
+    }
+}
+
 /// Decides everything.
 pub fn plan(d: &Deployment) -> Plan {
     let unmet = d.unmet();
