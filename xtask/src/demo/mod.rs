@@ -213,9 +213,17 @@ fn send(
 }
 
 /// Whether nobody takes Zipkin spans at a URL, seen from the pod of a requirer that is still there.
+///
+/// nginx is told to reload in a hook, and lets go of a port when it gets to it: it has a few seconds.
 fn refused(sim: &Sim, url: &str) -> Result<bool> {
-    let delivery = sim.send("orders/0", "zipkin", url, 1, Duration::from_secs(2))?;
-    Ok(delivery.accepted == 0 && delivery.error.is_some_and(|error| error.to_lowercase().contains("refused")))
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let delivery = sim.send("orders/0", "zipkin", url, 1, Duration::from_secs(2))?;
+        let refused = delivery.error.is_some_and(|error| error.to_lowercase().contains("refused"));
+        if (delivery.accepted == 0 && refused) || Instant::now() > deadline {
+            return Ok(delivery.accepted == 0 && refused);
+        }
+    }
 }
 
 /// Whether the model's units have pods of their own, with real programs in them; the reasons if not.
