@@ -21,6 +21,9 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// no longer has); 1 when it failed, so that the agent drops what the hook wrote, and retries; 2 when no Juju agent
 /// started the program.
 ///
+/// A panic ends the process with 1 at once, with the panic's message in the log: what was written is dropped, and no core
+/// file is left that could hold secrets.
+///
 /// Log events of level `INFO` and above reach `juju debug-log`; `JUJU_OPS_LOG=debug` (or `trace`, `warn`, `error`)
 /// in the charm's environment changes that.
 pub fn run<F, R>(charm: F) -> ExitCode
@@ -36,6 +39,7 @@ where
             return ExitCode::from(2);
         }
     };
+    std::panic::set_hook(Box::new(panicked));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -55,6 +59,15 @@ where
         flush.flush().await;
         code
     })
+}
+
+/// Says why the charm gives up, and gives up.
+fn panicked(panic: &std::panic::PanicHookInfo<'_>) {
+    let message = format!("the charm panicked, which is a bug of its own: {panic}");
+    // The runtime may be what has panicked, so the log is reached without it; the agent keeps standard error as well.
+    eprintln!("ERROR {message}");
+    let _ = std::process::Command::new("juju-log").args(["-l", "ERROR", "--", &message]).status();
+    std::process::exit(1);
 }
 
 /// Pebble clients for the sockets that Juju mounts into the charm container.
