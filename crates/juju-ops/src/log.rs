@@ -50,8 +50,11 @@ impl LogWriter {
                 Line::Text(level, text) => {
                     for part in parts(&text) {
                         let call = ToolCall::new("juju-log", ["-l", level.as_str(), "--", part]);
-                        // A log line that cannot be logged has nowhere else to go.
-                        let _ = tools.call(call).await;
+                        let logged = tools.call(call).await;
+                        if !logged.is_ok_and(|output| output.code == 0) {
+                            // The agent keeps standard error as well.
+                            eprintln!("{level} {part}");
+                        }
                     }
                 }
                 Line::Flush(done) => {

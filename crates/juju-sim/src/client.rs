@@ -435,14 +435,14 @@ pub struct ExecOutcome {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody answers on the model's socket.
-    #[error("model {model:?} does not run here ({}: {source}); start it with: juju-sim up MODEL.yaml", socket.display())]
+    #[error("model {model:?} does not run here ({}: {cause}); start it with: juju-sim up MODEL.yaml", socket.display())]
     NotRunning {
         /// Model.
         model: String,
         /// Its socket.
         socket: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The model went away in the middle, or answered with nonsense.
     #[error("the model ended before it answered: {0}")]
@@ -451,12 +451,12 @@ pub enum ClientError {
     #[error("{0}")]
     Refused(String),
     /// The simulator could not be started.
-    #[error("cannot start {}: {source}", program.display())]
+    #[error("cannot start {}: {cause}", program.display())]
     Start {
         /// The program.
         program: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The model's daemon ended while it came up.
     #[error("the model did not come up: {0}")]
@@ -523,7 +523,7 @@ impl Client {
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
-            .map_err(|source| ClientError::Start { program: program.to_owned(), source })?;
+            .map_err(|cause| ClientError::Start { program: program.to_owned(), cause })?;
         let socket = home.join(&name).join("control.sock");
         let mut client = Self { model: name, socket, daemon: None };
         let deadline = Instant::now() + Duration::from_mins(1);
@@ -548,11 +548,8 @@ impl Client {
 
     /// Sends one request and waits for its answer.
     pub fn request(&self, request: &Request) -> Result<Value, ClientError> {
-        let gone = |source| ClientError::NotRunning {
-            model: self.model.clone(),
-            socket: self.socket.clone(),
-            source,
-        };
+        let gone =
+            |cause| ClientError::NotRunning { model: self.model.clone(), socket: self.socket.clone(), cause };
         let broken = |error: std::io::Error| ClientError::Broken(error.to_string());
         let mut stream = UnixStream::connect(&self.socket).map_err(gone)?;
         let mut line =

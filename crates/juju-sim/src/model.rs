@@ -97,12 +97,12 @@ pub struct Image {
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// The file could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {cause}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// It is not a model file.
     #[error("{} is not a model file: {reason}", path.display())]
@@ -123,7 +123,7 @@ pub enum ModelError {
 impl ModelFile {
     /// Reads and checks a file; paths in it become absolute, seen from the file's folder.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let read = |source| ModelError::Read { path: path.to_owned(), source };
+        let read = |cause| ModelError::Read { path: path.to_owned(), cause };
         let text = fs::read_to_string(path).map_err(read)?;
         let folder = fs::canonicalize(path).map_err(read)?.parent().map(Path::to_owned).unwrap_or_default();
         let mut model = Self::parse(&text).map_err(|error| match error {

@@ -28,12 +28,12 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The Tempo configuration file cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {cause}", path = path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The sink did not start.
     #[error(transparent)]
@@ -126,7 +126,7 @@ impl SinkArgs {
             None => SinkConfig::default(),
             Some(path) => {
                 let yaml = std::fs::read_to_string(path)
-                    .map_err(|source| CliError::Read { path: path.clone(), source })?;
+                    .map_err(|cause| CliError::Read { path: path.clone(), cause })?;
                 SinkConfig::from_tempo_config(&yaml, &self.roles)?
             }
         };

@@ -607,11 +607,11 @@ fn debug_log(
     }
 }
 
-/// Folder of programs when nobody names another.
+/// Folder of programs when nobody names another. Never one in which others may put programs.
 fn default_tools() -> PathBuf {
     let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
-    cache.unwrap_or_else(env::temp_dir).join("juju-sim/tools")
+    cache.unwrap_or_else(|| "/var/cache".into()).join("juju-sim/tools")
 }
 
 /// The options with which a model gets namespaces of its own, all of which end with its first process.

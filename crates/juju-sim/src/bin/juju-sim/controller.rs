@@ -559,7 +559,10 @@ impl Controller {
             } else if kind.accepts(&value) {
                 options.insert(name.clone(), value);
             } else {
-                bail!("option {name:?} of {app} has the type {kind:?}, which {text:?} has not");
+                bail!(
+                    "option {name:?} of {app}: {text:?} is not of the type {}",
+                    format!("{kind:?}").to_lowercase()
+                );
             }
         }
         for name in reset {
