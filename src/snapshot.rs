@@ -29,7 +29,8 @@ pub struct Snapshot {
     ///
     /// Decisions are made from the remote application's data of `s3`, `tracing`, `tempo-cluster`,
     /// `self-charm-tracing` and `self-workload-tracing`, from the remote units' data of `tempo-cluster`, `logging` and
-    /// `send-remote-write`, and from which relations `peers` has. The rest is not needed.
+    /// `send-remote-write`, and from which relations `peers`, `certificates` and the ingresses have. The rest is not
+    /// needed.
     pub relations: BTreeMap<Endpoint, Vec<RelationSnapshot>>,
     /// The workload containers. One that is left out counts as unreachable.
     pub containers: BTreeMap<Container, ContainerSnapshot>,

@@ -84,6 +84,13 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
             Unmet::S3(None) => blocked("[s3] credentials incomplete".into()),
             Unmet::S3(Some(finding)) => blocked(format!("[s3] credentials incomplete: {finding}")),
             Unmet::NoNameserver => blocked("[nginx] the pod has no name server in /etc/resolv.conf".into()),
+            Unmet::Unsupported(endpoints) => {
+                let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.as_str()).collect();
+                let names = names.join(", ");
+                blocked(format!(
+                    "[{names}] not served by this revision yet: nothing is changed while related"
+                ));
+            }
         }
     }
     if let Ok(Settings { retention_hours: Err(reason), .. }) = &d.settings {

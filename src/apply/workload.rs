@@ -56,10 +56,9 @@ fn steps<'p>(state: &ContainerState, planned: &'p Workload) -> Vec<Step<'p>> {
     if let Some(config) = planned.files.get(CONFIG_PATH) {
         let wanted = FileDigest::of(config.content.expose()).to_string();
         if state.files.get(LOADED_PATH) != Some(&FileDigest::of(&wanted)) {
-            // Needed after a start too: a running nginx is not restarted by every new layer.
-            if runs {
-                steps.push(Step::Reload);
-            }
+            // Also after a replan: Pebble may have started nginx with the configuration before, between our look at
+            // it and our write.
+            steps.push(Step::Reload);
             steps.push(Step::Record(wanted));
         }
     }
@@ -156,7 +155,14 @@ async fn perform(
             Step::Reload | Step::Record(_) if refused.is_some() => {}
             Step::Reload => {
                 tracing::info!("{container}: reloading nginx");
-                pebble.signal("SIGHUP", &services).await?;
+                match pebble.signal("SIGHUP", &services).await {
+                    // It does not run, so it has loaded nothing that could be recorded.
+                    Err(Error::Api { message, .. }) => {
+                        tracing::warn!("{container}: {message}");
+                        break;
+                    }
+                    other => other?,
+                }
             }
             Step::Record(digest) => {
                 let file = PlannedFile { content: Text::Plain(digest.clone()), mode: 0o644 };

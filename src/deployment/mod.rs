@@ -56,6 +56,8 @@ pub struct Deployment {
     pub telemetry: Telemetry,
     /// Relations of endpoints to which something is always written.
     pub links: Links,
+    /// Related endpoints that this revision cannot serve yet.
+    pub unsupported: BTreeSet<Endpoint>,
     /// What other charms, or the pod, got wrong.
     pub findings: Vec<Finding>,
 }
@@ -234,7 +236,13 @@ pub enum Unmet {
     S3(Option<Finding>),
     /// Workers have host names, and the pod knows no name server that nginx could ask for their addresses.
     NoNameserver,
+    /// Endpoints are related that this revision cannot serve. To go on without them would take away TLS or a public
+    /// URL that the revision before had given.
+    Unsupported(BTreeSet<Endpoint>),
 }
+
+/// Endpoints that change what is published, and that this revision does not know how to serve.
+const UNSUPPORTED: [Endpoint; 3] = [Endpoint::Certificates, Endpoint::Ingress, Endpoint::IstioIngress];
 
 impl Deployment {
     /// Judges everything that was seen.
@@ -271,6 +279,7 @@ impl Deployment {
                     .flat_map(|endpoint| ids(endpoint).into_iter().map(move |id| (endpoint, id)))
                     .collect(),
             },
+            unsupported: UNSUPPORTED.into_iter().filter(|endpoint| !related(*endpoint).is_empty()).collect(),
             findings: findings.sorted(),
             identity,
         }
@@ -304,6 +313,9 @@ impl Deployment {
             || self.telemetry.urls().any(|url| url.host.is_name());
         if self.nameserver.is_none() && needs_names {
             unmet.push(Unmet::NoNameserver);
+        }
+        if !self.unsupported.is_empty() {
+            unmet.push(Unmet::Unsupported(self.unsupported.clone()));
         }
         unmet
     }

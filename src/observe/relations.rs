@@ -22,6 +22,9 @@ pub(super) enum Parts {
 
 /// The endpoints that decisions are made from.
 pub(super) const READ: &[(Endpoint, Parts)] = &[
+    (Endpoint::Certificates, Parts::Existence),
+    (Endpoint::Ingress, Parts::Existence),
+    (Endpoint::IstioIngress, Parts::Existence),
     (Endpoint::Logging, Parts::Units),
     (Endpoint::Peers, Parts::Existence),
     (Endpoint::S3, Parts::App),

@@ -102,6 +102,23 @@ fn a_configuration_that_nginx_refuses_leaves_the_one_before_in_use() {
     assert!(!nginx_conf(&out.state).contains("9411"));
 }
 
+/// Pebble starts nginx again between our look at it and our write: then it runs with the configuration before.
+#[test]
+fn a_new_configuration_is_loaded_whatever_nginx_did_meanwhile() {
+    let mut state = deserted(settled(), GRAFANA);
+    state
+        .containers
+        .get_mut("nginx")
+        .unwrap()
+        .services
+        .insert("nginx".into(), juju_pebble::ServiceStatus::Backoff);
+    let out = run(&state, Event::relation_broken("tracing", GRAFANA));
+    out.assert_ok();
+    let history = format!("{:?}", out.history("nginx"));
+    assert!(history.find("Services").unwrap() < history.find("SIGHUP").expect("a reload"), "{history}");
+    assert!(out.state.unit_status.is_active());
+}
+
 #[test]
 fn a_first_configuration_that_nginx_refuses_is_not_started() {
     let picky = with_nginx(complete(), ExecHandler::new(["nginx", "-t"]).failing(1, "no such directive"));

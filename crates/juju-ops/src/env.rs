@@ -14,9 +14,9 @@ const CONTAINERS: &str = "/charm/containers";
 pub struct HookEnv {
     /// This unit (`JUJU_UNIT_NAME`).
     pub unit: UnitName,
-    /// Model name (`JUJU_MODEL_NAME`).
+    /// Model name (`JUJU_MODEL_NAME`); empty in the restricted hooks for metrics, where Juju does not tell.
     pub model_name: String,
-    /// Model UUID (`JUJU_MODEL_UUID`).
+    /// Model UUID (`JUJU_MODEL_UUID`); empty where the name is.
     pub model_uuid: String,
     /// Where the charm is unpacked (`JUJU_CHARM_DIR`).
     pub charm_dir: PathBuf,
@@ -54,8 +54,8 @@ impl HookEnv {
                 variable: "JUJU_UNIT_NAME",
                 reason: e.to_string(),
             })?,
-            model_name: need("JUJU_MODEL_NAME")?,
-            model_uuid: need("JUJU_MODEL_UUID")?,
+            model_name: get("JUJU_MODEL_NAME").unwrap_or_default(),
+            model_uuid: get("JUJU_MODEL_UUID").unwrap_or_default(),
             charm_dir: need("JUJU_CHARM_DIR")?.into(),
             juju_version: get("JUJU_VERSION").unwrap_or_else(|| "0.0.0".to_owned()),
             containers: get("JUJU_OPS_CONTAINERS").unwrap_or_else(|| CONTAINERS.to_owned()).into(),

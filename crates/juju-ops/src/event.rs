@@ -140,7 +140,10 @@ impl Event {
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Self {
         let get = |name: &str| var(name).filter(|value| !value.is_empty());
         let path = get("JUJU_DISPATCH_PATH").unwrap_or_default();
-        if let Some(name) = get("JUJU_ACTION_NAME") {
+        // `juju exec` runs as an action of its own, in which people dispatch hooks by hand: the path decides.
+        if !path.starts_with("hooks/")
+            && let Some(name) = get("JUJU_ACTION_NAME")
+        {
             return Self::Action(ActionEvent { name, id: get("JUJU_ACTION_UUID").unwrap_or_default() });
         }
         let name =
@@ -340,6 +343,16 @@ mod tests {
         assert_eq!(event(&[]), Event::Unknown(String::new()));
         // A relation hook without its relation cannot be acted on.
         assert!(matches!(event(&[("JUJU_HOOK_NAME", "db-relation-changed")]), Event::Unknown(_)));
+    }
+
+    #[test]
+    fn a_hook_dispatched_by_hand_is_a_hook() {
+        let got = event(&[
+            ("JUJU_DISPATCH_PATH", "hooks/update-status"),
+            ("JUJU_ACTION_NAME", "juju-exec"),
+            ("JUJU_ACTION_UUID", "7"),
+        ]);
+        assert_eq!(got, Event::UpdateStatus);
     }
 
     #[test]

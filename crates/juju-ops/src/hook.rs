@@ -233,7 +233,7 @@ impl Hook {
                     written.databags += 1;
                     written.keys += change.keys.len();
                 }
-                Err(error) if error.is_not_found() => {
+                Err(error) if error.is_gone() => {
                     tracing::warn!("{} is gone, nothing is written to it: {error}", change.relation);
                 }
                 Err(error) => return Err(error),

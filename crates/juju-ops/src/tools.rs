@@ -170,6 +170,12 @@ impl ToolError {
         ])
     }
 
+    /// What is written to is gone, or about to be. Of a relation that has just vanished, the controller says that it
+    /// is not ours to touch; what Juju's rules forbid to this unit is said in other words.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.message_has(&["not found", "permission denied"])
+    }
+
     fn message_has(&self, texts: &[&str]) -> bool {
         let Self::Refused { message, .. } = self else { return false };
         let message = message.to_lowercase();

@@ -95,6 +95,29 @@ async fn one_call_per_databag_with_the_keys_that_differ() {
 }
 
 #[tokio::test]
+async fn a_relation_that_vanishes_does_not_hold_back_the_others() {
+    let (hook, agent) = hook(Event::ConfigChanged, |line| match line {
+        line if line.starts_with("relation-set -r tracing:9 ") => Some(Err((1, "permission denied"))),
+        line if line.starts_with("relation-get") => Some(Err((1, "permission denied"))),
+        line => ordinary(line),
+    });
+    for relation in hook.relations("tracing").await.unwrap() {
+        relation.set_app([("k".to_owned(), Some("v".to_owned()))]);
+    }
+    assert_eq!(hook.commit().await.unwrap(), Written { databags: 1, keys: 1 });
+    assert!(agent.calls.lock().unwrap().iter().any(|call| call.starts_with("relation-set -r tracing:10 ")));
+
+    // What Juju's rules forbid to this unit is a mistake of the charm's, and an error.
+    let (hook, _) = self::hook(Event::ConfigChanged, |line| match line {
+        line if line.starts_with("relation-set") => Some(Err((1, "cannot write relation settings"))),
+        line if line.starts_with("relation-get") => Some(Err((1, "permission denied"))),
+        line => ordinary(line),
+    });
+    hook.relations("tracing").await.unwrap()[0].set_app([("k".to_owned(), Some("v".to_owned()))]);
+    assert!(hook.commit().await.unwrap_err().is_denied());
+}
+
+#[tokio::test]
 async fn a_question_is_asked_once() {
     let (hook, agent) = hook(Event::ConfigChanged, ordinary);
     for _ in 0..3 {
