@@ -50,7 +50,7 @@ relations:
 
     let unknown = model.cli(&["run", "a/0", "shout"]);
     assert!(
-        String::from_utf8_lossy(&unknown.stderr).contains("it has: break, keep, renew, show"),
+        String::from_utf8_lossy(&unknown.stderr).contains("it has break, keep, renew, show"),
         "{unknown:?}"
     );
 }
@@ -80,11 +80,12 @@ applications:
     for (words, expected) in [
         (&["integrate", "a", "b"][..], "choose one: a:give b:take, b:give a:take"),
         (&["integrate", "a:give", "c"], "no pair of endpoints with the same interface"),
-        (&["integrate", "a:givve", "b"], "it has: give, peers, take"),
+        (&["integrate", "a:givve", "b"], "it has give, peers, take"),
         (&["show-unit", "a/7"], "there are: a/0, b/0, c/0"),
         (&["add-unit", "d"], "there are: a, b, c"),
         (&["kill-leader", "a"], "add one with: juju-sim add-unit a"),
         (&["remove-relation", "a", "b"], "no relation between a and b"),
+        (&["remove-relation", "a:givve", "b"], "it has give, peers, take"),
         (&["wait", "nobody"], "there are: a, b, c"),
         (&["counts", "a"], "no unit of a receives spans"),
     ] {

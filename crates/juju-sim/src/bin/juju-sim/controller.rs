@@ -230,6 +230,19 @@ pub(crate) fn split(unit: &str) -> Option<(&str, u32)> {
     Some((app, number.parse().ok()?))
 }
 
+/// Names for a message, `none` if there are none.
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// Ports in the order of their numbers.
+pub(crate) fn by_number(ports: &BTreeSet<String>) -> Vec<String> {
+    let mut ports: Vec<String> = ports.iter().cloned().collect();
+    ports.sort_by_key(|port| port.split('/').next().and_then(|number| number.parse::<u32>().ok()));
+    ports
+}
+
 impl Controller {
     /// A model without applications.
     pub(crate) fn new(name: &str, uuid: &str) -> Self {
@@ -643,7 +656,13 @@ impl Controller {
         let found: Vec<u32> =
             self.relations.iter().filter(|(_, relation)| fits(relation)).map(|(id, _)| *id).collect();
         match found.as_slice() {
-            [] => bail!("there is no relation between {left} and {right}"),
+            [] => {
+                // A name that is wrong is the likelier reason.
+                for side in [left, right] {
+                    self.endpoints(side, Role::Provider)?;
+                }
+                bail!("there is no relation between {left} and {right}")
+            }
             [id] => {
                 if let Some(relation) = self.relations.get_mut(id) {
                     relation.dying = true;
@@ -690,8 +709,7 @@ impl Controller {
         if let Some(endpoint) = endpoint
             && meta.role(endpoint).is_none()
         {
-            let known: Vec<_> = meta.endpoints.keys().map(String::as_str).collect();
-            bail!("{app} has no endpoint {endpoint:?}; it has: {}", known.join(", "));
+            bail!("{app} has no endpoint {endpoint:?}; it has {}", listed(meta.endpoints.keys()));
         }
         let fits = meta.endpoints.iter().filter(|(name, declared)| {
             declared.role == role && endpoint.is_none_or(|wanted| wanted == *name)

@@ -21,7 +21,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     agent, charm,
-    controller::{Controller, Source, agent as agent_status, describe, split, workload},
+    controller::{Controller, Source, agent as agent_status, by_number, describe, listed, split, workload},
     daemon::{Fault, Model, wait_for},
     dns::CLUSTER,
     doubles,
@@ -130,7 +130,7 @@ fn status(model: &Model) -> ModelStatus {
                 workload: workload(unit),
                 agent: agent_status(unit),
                 address: unit.address.map(|ip| ip.to_string()).unwrap_or_default(),
-                ports: unit.ports.iter().cloned().collect(),
+                ports: by_number(&unit.ports),
             };
             (format!("{name}/{number}"), status)
         });
@@ -204,7 +204,7 @@ fn show_unit(model: &Model, name: &str) -> Result<UnitDetails> {
         workload: workload(unit),
         agent: agent_status(unit),
         workload_version: unit.version.clone(),
-        opened_ports: unit.ports.iter().cloned().collect(),
+        opened_ports: by_number(&unit.ports),
         containers: unit
             .containers
             .iter()
@@ -284,8 +284,7 @@ async fn run(
         let (app, _) = split(&unit).context("not a unit's name")?;
         let meta = &controller.application(app)?.meta;
         let Some(declared) = meta.actions.get(action) else {
-            let known: Vec<_> = meta.actions.keys().map(String::as_str).collect();
-            bail!("{app} has no action {action:?}; it has: {}", known.join(", "));
+            bail!("{app} has no action {action:?}; it has {}", listed(meta.actions.keys()));
         };
         if let Some(missing) = declared.required.iter().find(|name| !params.contains_key(*name)) {
             bail!("action {action:?} needs the parameter {missing:?}");
