@@ -26,7 +26,8 @@ pub mod work;
 use juju_ops::{Error, Hook, Status, ToolError};
 
 use deployment::Deployment;
-use snapshot::Host;
+use plan::Plan;
+use snapshot::{Host, Snapshot};
 use work::Work;
 
 /// Runs one hook or action.
@@ -36,9 +37,7 @@ pub async fn dispatch(hook: Hook, host: Host) -> Result<(), Error> {
     let done = match Work::of(hook.event()) {
         Work::Nothing => Ok(()),
         Work::Action(name) => {
-            let snapshot = observe::snapshot(&hook, host).await?;
-            let deployment = Deployment::validate(&snapshot);
-            let plan = plan::plan(&deployment);
+            let (snapshot, deployment, plan) = decide(&hook, host).await?;
             return actions::run(&hook, name, &snapshot, &deployment, &plan).await;
         }
         Work::Reconcile => reconcile(&hook, host).await,
@@ -54,13 +53,19 @@ pub async fn dispatch(hook: Hook, host: Host) -> Result<(), Error> {
     Ok(done?)
 }
 
-async fn reconcile(hook: &Hook, host: Host) -> Result<(), ToolError> {
+/// From what is there to what should be; nothing is changed.
+async fn decide(hook: &Hook, host: Host) -> Result<(Snapshot, Deployment, Plan), ToolError> {
     let snapshot = observe::snapshot(hook, host).await?;
     let deployment = Deployment::validate(&snapshot);
+    let plan = plan::plan(&deployment);
+    Ok((snapshot, deployment, plan))
+}
+
+async fn reconcile(hook: &Hook, host: Host) -> Result<(), ToolError> {
+    let (snapshot, deployment, plan) = decide(hook, host).await?;
     for finding in &deployment.findings {
         tracing::warn!("{finding}");
     }
-    let plan = plan::plan(&deployment);
     let applied = apply::apply(hook, &snapshot, &plan).await?;
     let statuses = status::statuses(&deployment, &applied);
     hook.set_unit_status(&statuses.unit).await?;

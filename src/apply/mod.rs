@@ -12,7 +12,7 @@
 
 mod workload;
 
-use juju_ops::{Hook, Relation, Scope, ToolError};
+use juju_ops::{Hook, RelationId, Scope, ToolError};
 
 use crate::names::Container;
 use crate::plan::{Plan, Workload};
@@ -26,7 +26,7 @@ pub async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Appl
         container(hook, snapshot, Container::NginxPrometheusExporter, plan.exporter.as_ref()),
     )
     .await;
-    plan_databags(hook, plan).await?;
+    plan_databags(hook, plan);
     hook.commit().await?;
     if let Some(ports) = &plan.ports {
         hook.set_ports(ports).await?;
@@ -37,14 +37,10 @@ pub async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Appl
 /// The differences that [`apply`] would make up for, one line each, without any value.
 pub async fn preview(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Vec<String>, ToolError> {
     let mut lines = Vec::new();
-    for (container, planned) in
-        [(Container::Nginx, &plan.nginx), (Container::NginxPrometheusExporter, &plan.exporter)]
-    {
-        if let Some(planned) = planned {
-            lines.extend(workload::preview(snapshot.container(container), planned));
-        }
+    for planned in plan.nginx.iter().chain(&plan.exporter) {
+        lines.extend(workload::preview(snapshot.container(planned.container), planned));
     }
-    plan_databags(hook, plan).await?;
+    plan_databags(hook, plan);
     let changes = hook.differences().await;
     hook.discard();
     for change in changes? {
@@ -78,14 +74,9 @@ async fn container(
 }
 
 /// Hands the planned databag contents to the hook, which keeps them until they are sent.
-async fn plan_databags(hook: &Hook, plan: &Plan) -> Result<(), ToolError> {
+fn plan_databags(hook: &Hook, plan: &Plan) {
     for write in plan.databag_writes() {
-        let relations = hook.relations(write.endpoint.as_str()).await?;
-        let Some(relation) =
-            relations.iter().find(|relation: &&Relation| relation.id().number() == write.relation)
-        else {
-            continue;
-        };
+        let relation = hook.relation(RelationId::new(write.endpoint.as_str(), write.relation));
         let data = write
             .data
             .iter()
@@ -95,5 +86,4 @@ async fn plan_databags(hook: &Hook, plan: &Plan) -> Result<(), ToolError> {
             Scope::Unit => relation.set_unit(data),
         }
     }
-    Ok(())
 }

@@ -95,8 +95,7 @@ pub(super) async fn apply(
         return WorkloadOutcome::Running;
     }
     match perform(pebble, state, &steps, planned).await {
-        Ok(None) => outcome(pebble, planned).await,
-        Ok(Some(refused)) => WorkloadOutcome::ConfigRejected(refused),
+        Ok(outcome) => outcome,
         Err(Error::Connection(reason)) => {
             tracing::warn!("container {} went away: {reason}", planned.container.as_str());
             WorkloadOutcome::Unreachable
@@ -116,13 +115,13 @@ pub(super) fn as_seen(seen: &ContainerSnapshot) -> WorkloadOutcome {
     }
 }
 
-/// Performs the steps. Returns why nginx refused its new configuration, if it did.
+/// Performs the steps, and looks at what the services do then.
 async fn perform(
     pebble: &dyn Pebble,
     state: &ContainerState,
     steps: &[Step<'_>],
     planned: &Workload,
-) -> Result<Option<String>, Error> {
+) -> Result<WorkloadOutcome, Error> {
     let container = planned.container.as_str();
     let services: Vec<&str> = planned.layer.services.keys().map(String::as_str).collect();
     let mut refused = None;
@@ -170,7 +169,14 @@ async fn perform(
             }
         }
     }
-    Ok(refused)
+    if let Some(reason) = refused {
+        return Ok(WorkloadOutcome::ConfigRejected(reason));
+    }
+    let now = pebble.services(&services).await?;
+    Ok(match now.iter().find(|service| service.current != ServiceStatus::Active) {
+        None => WorkloadOutcome::Running,
+        Some(service) => WorkloadOutcome::NotRunning(service.current),
+    })
 }
 
 /// Has nginx read a configuration beside the one in use. Returns why it refuses it, if it does.
@@ -193,19 +199,6 @@ async fn check(pebble: &dyn Pebble, file: &PlannedFile) -> Result<Option<String>
         line.unwrap_or("no reason given").trim_start_matches("nginx: ").trim_start_matches("[emerg] ");
     tracing::error!("nginx refuses its new configuration, the old one stays: {reason}");
     Ok(Some(reason.to_owned()))
-}
-
-/// What the services of a container do after everything was done.
-async fn outcome(pebble: &dyn Pebble, planned: &Workload) -> WorkloadOutcome {
-    let names: Vec<&str> = planned.layer.services.keys().map(String::as_str).collect();
-    match pebble.services(&names).await {
-        Ok(services) => match services.iter().find(|service| service.current != ServiceStatus::Active) {
-            None => WorkloadOutcome::Running,
-            Some(service) => WorkloadOutcome::NotRunning(service.current),
-        },
-        Err(Error::Connection(_)) => WorkloadOutcome::Unreachable,
-        Err(error) => WorkloadOutcome::Failed(error.to_string()),
-    }
 }
 
 fn write(path: &str, file: &PlannedFile) -> FileWrite {

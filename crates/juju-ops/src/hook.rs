@@ -135,7 +135,13 @@ impl Hook {
         let mut ids: Vec<RelationId> = self.read("relation-ids", args).await?;
         ids.retain(|id| Some(id) != self.event().broken_relation());
         ids.sort();
-        Ok(ids.into_iter().map(|id| Relation::new(self.clone(), id)).collect())
+        Ok(ids.into_iter().map(|id| self.relation(id)).collect())
+    }
+
+    /// A relation whose id is known already, without asking for the list again. Whether it (still) exists shows when it is
+    /// used: then there is no data, and nothing is written.
+    pub fn relation(&self, id: RelationId) -> Relation {
+        Relation::new(self.clone(), id)
     }
 
     /// Pebble of a workload container. Nothing is asked of it before its first call.
@@ -211,7 +217,7 @@ impl Hook {
     pub async fn differences(&self) -> Result<Vec<DatabagChange>, ToolError> {
         let planned = lock(&self.inner.writes).clone();
         let changes = planned.into_iter().map(async |((relation, scope), mut keys)| {
-            if let Some(stored) = Relation::new(self.clone(), relation.clone()).stored(scope).await? {
+            if let Some(stored) = self.relation(relation.clone()).stored(scope).await? {
                 keys.retain(|key, value| stored.get(key).map(String::as_str) != text(value.as_ref()));
             }
             Ok(DatabagChange { relation, scope, keys })

@@ -1,14 +1,6 @@
 //! The order of hooks and what they carry.
 
-use crate::{PATIENCE, up};
-
-const PAIR: &str = "
-applications:
-  a: {charm: $CHARMS/probe, scale: 2}
-  b: {charm: $CHARMS/probe}
-relations:
-  - [a:give, b:take]
-";
+use crate::{PAIR, PATIENCE, up};
 
 #[test]
 fn a_unit_boots_in_jujus_order() {

@@ -4,16 +4,9 @@ use std::time::Duration;
 
 use juju_sim::client::Request;
 
-use crate::{PATIENCE, up};
+use crate::{PAIR, PATIENCE, up};
 
 const ONE: &str = "applications: {a: {charm: $CHARMS/probe}}";
-const PAIR: &str = "
-applications:
-  a: {charm: $CHARMS/probe, scale: 2}
-  b: {charm: $CHARMS/probe}
-relations:
-  - [a:give, b:take]
-";
 
 #[test]
 fn a_failed_hook_leaves_nothing_and_is_tried_again() {

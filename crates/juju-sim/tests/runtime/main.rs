@@ -21,6 +21,15 @@ use tempfile::TempDir;
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Two units of one application, related to one of another.
+const PAIR: &str = "
+applications:
+  a: {charm: $CHARMS/probe, scale: 2}
+  b: {charm: $CHARMS/probe}
+relations:
+  - [a:give, b:take]
+";
+
 fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_juju-sim"))
 }
