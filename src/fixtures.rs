@@ -6,7 +6,7 @@ use juju_ops::{Databag, UnitName};
 
 use crate::deployment::Deployment;
 use crate::names::{Config, Endpoint};
-use crate::snapshot::{Host, Identity, RelationSnapshot, Snapshot};
+use crate::snapshot::{CertificatesSnapshot, Host, Identity, KubernetesSnapshot, RelationSnapshot, Snapshot};
 
 /// Relations of what is unlikely to be looked at by number.
 const TRACING: u32 = 100;
@@ -55,6 +55,9 @@ impl Cluster {
             relations: self.relations.clone(),
             containers: BTreeMap::new(),
             opened_ports: [].into(),
+            certificates: CertificatesSnapshot::default(),
+            kubernetes: KubernetesSnapshot::default(),
+            now: 1_790_000_000,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod apply;
 pub mod deployment;
 #[cfg(test)]
 mod fixtures;
+pub mod kubernetes;
 pub mod names;
 pub mod observe;
 pub mod plan;
@@ -30,17 +31,28 @@ use plan::Plan;
 use snapshot::{Host, Snapshot};
 use work::Work;
 
+/// What a hook finds around it besides Juju and Pebble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The pod.
+    pub host: Host,
+    /// Seconds since 1970, UTC.
+    pub now: i64,
+    /// The way to the Kubernetes API; `None` if the pod has none.
+    pub kubernetes: Option<kubernetes::Access>,
+}
+
 /// Runs one hook or action.
 ///
 /// It fails only if the agent refuses something; Juju then drops what the hook wrote and retries it.
-pub async fn dispatch(hook: Hook, host: Host) -> Result<(), Error> {
+pub async fn dispatch(hook: Hook, around: Surroundings) -> Result<(), Error> {
     let done = match Work::of(hook.event()) {
         Work::Nothing => Ok(()),
         Work::Action(name) => {
-            let (snapshot, deployment, plan) = decide(&hook, host).await?;
+            let (snapshot, deployment, plan) = decide(&hook, &around).await?;
             return actions::run(&hook, name, &snapshot, &deployment, &plan).await;
         }
-        Work::Reconcile => reconcile(&hook, host).await,
+        Work::Reconcile => reconcile(&hook, &around).await,
     };
     if let Err(error) = &done {
         // Best effort: the agent that has just refused one call may refuse this one too.
@@ -54,19 +66,19 @@ pub async fn dispatch(hook: Hook, host: Host) -> Result<(), Error> {
 }
 
 /// From what is there to what should be; nothing is changed.
-async fn decide(hook: &Hook, host: Host) -> Result<(Snapshot, Deployment, Plan), ToolError> {
-    let snapshot = observe::snapshot(hook, host).await?;
+async fn decide(hook: &Hook, around: &Surroundings) -> Result<(Snapshot, Deployment, Plan), ToolError> {
+    let snapshot = observe::snapshot(hook, around).await?;
     let deployment = Deployment::validate(&snapshot);
     let plan = plan::plan(&deployment);
     Ok((snapshot, deployment, plan))
 }
 
-async fn reconcile(hook: &Hook, host: Host) -> Result<(), ToolError> {
-    let (snapshot, deployment, plan) = decide(hook, host).await?;
+async fn reconcile(hook: &Hook, around: &Surroundings) -> Result<(), ToolError> {
+    let (snapshot, deployment, plan) = decide(hook, around).await?;
     for finding in &deployment.findings {
         tracing::warn!("{finding}");
     }
-    let applied = apply::apply(hook, &snapshot, &plan).await?;
+    let applied = apply::apply(hook, around, &snapshot, &plan).await?;
     let statuses = status::statuses(&deployment, &applied);
     hook.set_unit_status(&statuses.unit).await?;
     if let Some(status) = &statuses.app {

@@ -7,7 +7,7 @@ use tempo_coordinator::{dispatch, observe};
 
 fn main() -> ExitCode {
     juju_ops::run(async |hook| {
-        let host = observe::host(Path::new("/"), hook.env());
-        dispatch(hook, host).await
+        let around = observe::surroundings(Path::new("/"), hook.env());
+        dispatch(hook, around).await
     })
 }

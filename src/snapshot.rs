@@ -16,6 +16,12 @@ use sha2::{Digest, Sha256};
 
 use crate::names::{Config, Container, Endpoint};
 
+mod certificates;
+mod kubernetes;
+
+pub use certificates::CertificatesSnapshot;
+pub use kubernetes::KubernetesSnapshot;
+
 /// Everything that decisions are made from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -27,15 +33,18 @@ pub struct Snapshot {
     pub config: Result<Config, String>,
     /// The relations of each endpoint, without one that is breaking. Endpoints without relations may be left out.
     ///
-    /// Decisions are made from the remote application's data of `s3`, `tracing`, `tempo-cluster`,
-    /// `self-charm-tracing` and `self-workload-tracing`, from the remote units' data of `tempo-cluster`, `logging` and
-    /// `send-remote-write`, and from which relations `peers`, `certificates` and the ingresses have. The rest is not
-    /// needed.
+    /// Which parts of them are filled is in the one table of `observe::relations`.
     pub relations: BTreeMap<Endpoint, Vec<RelationSnapshot>>,
     /// The workload containers. One that is left out counts as unreachable.
     pub containers: BTreeMap<Container, ContainerSnapshot>,
     /// The ports that are open for this unit now.
     pub opened_ports: BTreeSet<Port>,
+    /// What is kept about certificates outside of relations.
+    pub certificates: CertificatesSnapshot,
+    /// What Kubernetes holds of this application.
+    pub kubernetes: KubernetesSnapshot,
+    /// The time at which the hook began: seconds since 1970, UTC.
+    pub now: i64,
 }
 
 /// Names of this unit, from the environment of the hook.

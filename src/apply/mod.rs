@@ -1,26 +1,37 @@
 //! Makes what is so what should be so, and only where the two differ.
 //!
 //! The order, with its reasons:
+//! 0. *Certificates*: everything else may need them.
 //! 1. *Containers*: files, then layers, then services. nginx must listen before anyone is told where to send. The two
 //!    containers do not depend on each other.
 //! 2. *Databags*: the agent passes them on when the hook succeeds, all at once, so they come after everything that
 //!    can still go wrong in a container.
 //! 3. *Ports*: also passed on when the hook succeeds.
+//! 4. *Kubernetes*: last, because a change to the pods may end this very pod.
 //!
 //! A container that is down or refuses does not stop the rest; it shows in [`Applied`]. An agent that refuses stops
 //! everything: then the hook has to fail, so that Juju drops half of a set of writes and retries.
 
+mod certificates;
+mod kubernetes;
 mod workload;
 
 use juju_ops::{Hook, RelationId, Scope, ToolError};
 
+use crate::Surroundings;
 use crate::names::Container;
 use crate::plan::{Plan, Workload};
 use crate::snapshot::Snapshot;
 use crate::status::{Applied, WorkloadOutcome};
 
 /// Carries out a plan against what `snapshot` saw.
-pub async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Applied, ToolError> {
+pub async fn apply(
+    hook: &Hook,
+    around: &Surroundings,
+    snapshot: &Snapshot,
+    plan: &Plan,
+) -> Result<Applied, ToolError> {
+    certificates::apply(hook, snapshot, plan).await?;
     let (nginx, exporter) = futures_util::future::join(
         container(hook, snapshot, Container::Nginx, plan.nginx.as_ref()),
         container(hook, snapshot, Container::NginxPrometheusExporter, plan.exporter.as_ref()),
@@ -31,6 +42,7 @@ pub async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Appl
     if let Some(ports) = &plan.ports {
         hook.set_ports(ports).await?;
     }
+    kubernetes::apply(around.kubernetes.as_ref(), snapshot, plan).await;
     Ok(Applied { nginx, exporter })
 }
 

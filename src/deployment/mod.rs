@@ -20,9 +20,14 @@ use crate::tempo::{Generation, Protocol, Role, TEMPO_2, TransportProtocol};
 
 pub mod address;
 mod cluster;
+pub mod grafana;
+pub mod ingress;
+pub mod kubernetes;
+pub mod mesh;
 mod s3;
 mod settings;
 mod telemetry;
+pub mod tls;
 mod tracing;
 
 use address::{Host, Scheme, Url};
@@ -54,6 +59,16 @@ pub struct Deployment {
     pub requests: BTreeMap<u32, BTreeSet<Protocol>>,
     /// Other charms' services that workers reach through nginx.
     pub telemetry: Telemetry,
+    /// TLS.
+    pub tls: tls::Tls,
+    /// Ways in from outside.
+    pub ingress: ingress::Ingress,
+    /// Grafanas and their data sources.
+    pub grafana: grafana::Grafana,
+    /// The service mesh.
+    pub mesh: mesh::Mesh,
+    /// What Kubernetes holds.
+    pub kubernetes: kubernetes::Kubernetes,
     /// Relations of endpoints to which something is always written.
     pub links: Links,
     /// Related endpoints that this revision cannot serve yet.
@@ -162,15 +177,15 @@ pub struct Telemetry {
     pub workload_tracing: Option<BTreeMap<Protocol, Url>>,
 }
 
-/// Relations to which something is written whatever state the cluster is in.
+/// The numbers of the relations of each endpoint, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Links {
-    /// To the S3 provider.
-    pub s3: Vec<u32>,
-    /// Between the units.
-    pub peers: Vec<u32>,
-    /// To clusters that take our own traces.
-    pub self_tracing: Vec<(Endpoint, u32)>,
+pub struct Links(BTreeMap<Endpoint, Vec<u32>>);
+
+impl Links {
+    /// The relations of an endpoint.
+    pub fn of(&self, endpoint: Endpoint) -> &[u32] {
+        self.0.get(&endpoint).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// Where a finding is about.
@@ -256,11 +271,16 @@ impl Deployment {
         let app_host = app_host(&unit_host, &identity);
         let related = |endpoint| sorted(snapshot.relations(endpoint));
         let ids = |endpoint| related(endpoint).iter().map(|relation| relation.id).collect::<Vec<_>>();
+        let tls = tls::tls(snapshot, &mut findings);
+        let ingress = ingress::ingress(snapshot, &mut findings);
         Self {
             tempo: TEMPO_2,
             exposure: Exposure {
-                internal: Base { scheme: Scheme::Http, host: app_host.clone() },
-                external: None,
+                internal: Base {
+                    scheme: if tls.is_on() { Scheme::Https } else { Scheme::Http },
+                    host: app_host.clone(),
+                },
+                external: ingress.external(),
             },
             app_host,
             unit_host,
@@ -271,14 +291,12 @@ impl Deployment {
             s3: s3::bucket(&related(Endpoint::S3)),
             requests: tracing::requests(&related(Endpoint::Tracing), &mut findings),
             telemetry: telemetry::telemetry(snapshot, &mut findings),
-            links: Links {
-                s3: ids(Endpoint::S3),
-                peers: ids(Endpoint::Peers),
-                self_tracing: [Endpoint::SelfCharmTracing, Endpoint::SelfWorkloadTracing]
-                    .into_iter()
-                    .flat_map(|endpoint| ids(endpoint).into_iter().map(move |id| (endpoint, id)))
-                    .collect(),
-            },
+            grafana: grafana::grafana(snapshot, &mut findings),
+            mesh: mesh::mesh(snapshot, &mut findings),
+            kubernetes: kubernetes::kubernetes(snapshot),
+            tls,
+            ingress,
+            links: Links(Endpoint::ALL.iter().map(|endpoint| (*endpoint, ids(*endpoint))).collect()),
             unsupported: UNSUPPORTED.into_iter().filter(|endpoint| !related(*endpoint).is_empty()).collect(),
             findings: findings.sorted(),
             identity,

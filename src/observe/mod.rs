@@ -2,25 +2,40 @@
 //!
 //! *Architecture invariant:* nothing else in the charm reads from Juju, Pebble or the pod.
 
+mod certificates;
 mod containers;
 mod host;
+mod kubernetes;
 mod relations;
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::future::{join_all, try_join_all, try_join5};
-use juju_ops::{ConfigError, Hook, ToolError};
+use futures_util::future::{join_all, try_join, try_join_all, try_join5};
+use juju_ops::{ConfigError, Hook, HookEnv, ToolError};
 
 pub use host::host;
 
+use crate::Surroundings;
 use crate::names::{Container, Endpoint};
-use crate::snapshot::{Host, Identity, Snapshot};
+use crate::snapshot::{Identity, Snapshot};
+
+/// What is around the hook: the pod whose files are below `root`, normally `/`, and the time.
+pub fn surroundings(root: &Path, env: &HookEnv) -> Surroundings {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Surroundings {
+        host: host(root, env),
+        now: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
+        kubernetes: None,
+    }
+}
 
 /// Sees the unit as it is now.
 ///
 /// An option of the wrong kind, an unreachable container and data that a neighbour withholds are facts in the
 /// snapshot. It fails only if the agent does.
-pub async fn snapshot(hook: &Hook, host: Host) -> Result<Snapshot, ToolError> {
+pub async fn snapshot(hook: &Hook, around: &Surroundings) -> Result<Snapshot, ToolError> {
     let leader = hook.is_leader();
     let config = async {
         match hook.config().await {
@@ -40,8 +55,11 @@ pub async fn snapshot(hook: &Hook, host: Host) -> Result<Snapshot, ToolError> {
             .map(async |container| (*container, containers::see(hook, *container).await));
         Ok(join_all(seen).await)
     };
-    let (leader, config, relations, containers, opened_ports) =
-        try_join5(leader, config, relations, containers, hook.opened_ports()).await?;
+    let more =
+        try_join(certificates::see(hook), async { Ok(kubernetes::see(around.kubernetes.as_ref()).await) });
+    let juju = try_join5(leader, config, relations, containers, hook.opened_ports());
+    let ((leader, config, relations, containers, opened_ports), (certificates, kubernetes)) =
+        try_join(juju, more).await?;
 
     let env = hook.env();
     let identity = Identity {
@@ -53,10 +71,13 @@ pub async fn snapshot(hook: &Hook, host: Host) -> Result<Snapshot, ToolError> {
     let relations: BTreeMap<Endpoint, _> = relations.into_iter().collect();
     Ok(Snapshot {
         identity,
-        host,
+        host: around.host.clone(),
         config,
         relations,
         containers: containers.into_iter().collect(),
         opened_ports,
+        certificates,
+        kubernetes,
+        now: around.now,
     })
 }

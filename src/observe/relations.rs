@@ -1,6 +1,6 @@
 //! Relations, as far as the charm makes decisions from them.
 
-use futures_util::future::{try_join, try_join_all};
+use futures_util::future::{try_join, try_join_all, try_join3};
 use juju_ops::{Hook, Relation, ToolError};
 
 use crate::names::Endpoint;
@@ -9,30 +9,42 @@ use crate::snapshot::RelationSnapshot;
 /// What is read of each relation of an endpoint. Every part costs a call per relation or unit, so only what some
 /// decision needs is read; what this side has published is compared when it is written.
 #[derive(Clone, Copy)]
-pub(super) enum Parts {
+pub(super) struct Parts {
     /// The other application and its databag.
-    App,
+    app: bool,
     /// Its units with their databags.
-    Units,
-    /// All of that.
-    AppAndUnits,
-    /// Only that it exists.
-    Existence,
+    units: bool,
+    /// The databag of this unit.
+    own_unit: bool,
 }
+
+/// Only that it exists.
+const EXISTENCE: Parts = Parts { app: false, units: false, own_unit: false };
+const APP: Parts = Parts { app: true, ..EXISTENCE };
+const UNITS: Parts = Parts { units: true, ..EXISTENCE };
 
 /// The endpoints that decisions are made from.
 pub(super) const READ: &[(Endpoint, Parts)] = &[
-    (Endpoint::Certificates, Parts::Existence),
-    (Endpoint::Ingress, Parts::Existence),
-    (Endpoint::IstioIngress, Parts::Existence),
-    (Endpoint::Logging, Parts::Units),
-    (Endpoint::Peers, Parts::Existence),
-    (Endpoint::S3, Parts::App),
-    (Endpoint::SelfCharmTracing, Parts::App),
-    (Endpoint::SelfWorkloadTracing, Parts::App),
-    (Endpoint::SendRemoteWrite, Parts::Units),
-    (Endpoint::TempoCluster, Parts::AppAndUnits),
-    (Endpoint::Tracing, Parts::App),
+    (Endpoint::Catalogue, EXISTENCE),
+    (Endpoint::Certificates, Parts { own_unit: true, ..APP }),
+    (Endpoint::GrafanaSource, APP),
+    (Endpoint::Ingress, APP),
+    (Endpoint::IstioIngress, APP),
+    (Endpoint::Logging, UNITS),
+    (Endpoint::MetricsEndpoint, APP),
+    (Endpoint::Peers, UNITS),
+    (Endpoint::Probes, APP),
+    (Endpoint::ProvideCmrMesh, APP),
+    (Endpoint::ReceiveDatasource, APP),
+    (Endpoint::RequireCmrMesh, EXISTENCE),
+    (Endpoint::S3, APP),
+    (Endpoint::SelfCharmTracing, APP),
+    (Endpoint::SelfWorkloadTracing, APP),
+    (Endpoint::SendRemoteWrite, Parts { app: true, ..UNITS }),
+    (Endpoint::ServiceMesh, APP),
+    (Endpoint::TempoApi, APP),
+    (Endpoint::TempoCluster, Parts { app: true, ..UNITS }),
+    (Endpoint::Tracing, APP),
 ];
 
 pub(super) async fn of(
@@ -46,30 +58,28 @@ pub(super) async fn of(
 
 async fn see(relation: &Relation, parts: Parts) -> Result<RelationSnapshot, ToolError> {
     let app = async {
-        match parts {
-            Parts::App | Parts::AppAndUnits => try_join(relation.app(), relation.remote_app_data()).await,
-            Parts::Units | Parts::Existence => Ok((None, None)),
-        }
+        if parts.app { try_join(relation.app(), relation.remote_app_data()).await } else { Ok((None, None)) }
     };
     let units = async {
-        match parts {
-            Parts::AppAndUnits | Parts::Units => {
-                let units = relation.units().await?;
-                try_join_all(units.into_iter().map(async |unit| {
-                    let data = relation.remote_unit_data(&unit).await?;
-                    Ok((unit, data))
-                }))
-                .await
-            }
-            Parts::App | Parts::Existence => Ok(Vec::new()),
+        if !parts.units {
+            return Ok(Vec::new());
         }
+        let units = relation.units().await?;
+        try_join_all(units.into_iter().map(async |unit| {
+            let data = relation.remote_unit_data(&unit).await?;
+            Ok((unit, data))
+        }))
+        .await
     };
-    let ((remote_app, remote_app_data), units) = try_join(app, units).await?;
+    let own_unit =
+        async { if parts.own_unit { Ok(Some(relation.local_unit_data().await?)) } else { Ok(None) } };
+    let ((remote_app, remote_app_data), units, local_unit_data) = try_join3(app, units, own_unit).await?;
     Ok(RelationSnapshot {
         id: relation.id().number(),
         remote_app,
         remote_app_data,
         remote_units: units.into_iter().collect(),
+        local_unit_data,
         ..RelationSnapshot::default()
     })
 }

@@ -18,13 +18,21 @@ use crate::names::{Container, Endpoint};
 use crate::secret::Secret;
 use crate::tempo::Protocol;
 
+mod catalogue;
+pub mod certificates;
 mod cluster;
 pub mod exporter;
+mod grafana;
+mod ingress;
+pub mod kubernetes;
+mod mesh;
 pub mod nginx;
 mod peers;
 mod ports;
+mod probes;
 mod receivers;
 mod requests;
+mod tempo_api;
 mod tempo_config;
 mod yaml;
 
@@ -33,6 +41,8 @@ mod yaml;
 pub struct Plan {
     /// Why the cluster cannot be run. If there is anything, the parts below that are `None` are left as they are.
     pub unmet: Vec<Unmet>,
+    /// TLS; in any state of the cluster.
+    pub certificates: certificates::Certificates,
     /// The load balancer.
     pub nginx: Option<Workload>,
     /// The exporter of its metrics.
@@ -43,6 +53,13 @@ pub struct Plan {
     pub receivers: Option<Vec<Receiver>>,
     /// What requirers of receivers are told; `None` on a follower too.
     pub tracing: Option<Vec<DatabagWrite>>,
+    /// What ingresses are asked for; in any state of the cluster.
+    pub ingress: Vec<DatabagWrite>,
+    /// Where the cluster is, for those that show, watch or query it; the API only while the cluster is complete, the
+    /// rest in any state.
+    pub publications: Vec<DatabagWrite>,
+    /// What the service mesh should allow; in any state of the cluster.
+    pub mesh: Vec<DatabagWrite>,
     /// What other providers are asked for; written in any state of the cluster.
     pub requests: Vec<DatabagWrite>,
     /// What the other units of this application are told; written in any state of the cluster.
@@ -50,6 +67,8 @@ pub struct Plan {
     /// The ports to open; all others are closed.
     #[serde(serialize_with = "as_texts")]
     pub ports: Option<BTreeSet<Port>>,
+    /// What Kubernetes should hold of this application; in any state of the cluster.
+    pub kubernetes: kubernetes::Objects,
 }
 
 /// Keys of one databag. Keys that are not named are left alone.
@@ -130,7 +149,8 @@ impl Plan {
     /// requirers start to send.
     pub fn databag_writes(&self) -> impl Iterator<Item = &DatabagWrite> {
         let cluster = self.cluster.iter().flatten();
-        cluster.chain(self.tracing.iter().flatten()).chain(&self.requests).chain(&self.peers)
+        let always = [&self.ingress, &self.publications, &self.mesh, &self.requests, &self.peers];
+        cluster.chain(self.tracing.iter().flatten()).chain(always.into_iter().flatten())
     }
 }
 
@@ -153,7 +173,18 @@ pub fn plan(d: &Deployment) -> Plan {
     let ready = unmet.is_empty();
     let leads = ready && d.identity.leader;
     let receivers = receivers::receivers(d);
+    let publications = [
+        if ready { tempo_api::writes(d) } else { Vec::new() },
+        catalogue::writes(d),
+        probes::writes(d),
+        grafana::writes(d),
+    ];
     Plan {
+        certificates: certificates::certificates(d),
+        ingress: ingress::writes(d),
+        publications: publications.concat(),
+        mesh: mesh::writes(d),
+        kubernetes: kubernetes::objects(d),
         nginx: ready.then(|| nginx::workload(d)),
         exporter: ready.then(exporter::workload),
         cluster: leads.then(|| cluster::writes(d, &receivers)).flatten(),

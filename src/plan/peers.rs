@@ -12,5 +12,9 @@ use super::DatabagWrite;
 /// complete, or whose pod came back under another name.
 pub(super) fn writes(d: &Deployment) -> Vec<DatabagWrite> {
     let data = UnitData::new(d.unit_host.to_string());
-    d.links.peers.iter().map(|id| DatabagWrite::new(Endpoint::Peers, *id, Scope::Unit, &data)).collect()
+    d.links
+        .of(Endpoint::Peers)
+        .iter()
+        .map(|id| DatabagWrite::new(Endpoint::Peers, *id, Scope::Unit, &data))
+        .collect()
 }

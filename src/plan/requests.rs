@@ -15,13 +15,14 @@ pub(super) fn writes(d: &Deployment) -> Vec<DatabagWrite> {
     if !d.identity.leader {
         return Vec::new();
     }
-    let buckets = d.links.s3.iter().map(|id| {
+    let buckets = d.links.of(Endpoint::S3).iter().map(|id| {
         let data = s3::RequirerAppData::unnamed(&RelationId::new(Endpoint::S3.as_str(), *id));
         DatabagWrite::new(Endpoint::S3, *id, Scope::App, &data)
     });
-    let receivers = d.links.self_tracing.iter().map(|(endpoint, id)| {
+    let own_traces = [Endpoint::SelfCharmTracing, Endpoint::SelfWorkloadTracing];
+    let receivers = own_traces.into_iter().flat_map(|endpoint| {
         let data = tracing::RequirerAppData::new([Protocol::OtlpHttp]);
-        DatabagWrite::new(*endpoint, *id, Scope::App, &data)
+        d.links.of(endpoint).iter().map(move |id| DatabagWrite::new(endpoint, *id, Scope::App, &data))
     });
     buckets.chain(receivers).collect()
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use juju_ops::Hook;
 use juju_sim::{CharmMeta, Container, Context, Event, ExecHandler, Outcome, Relation, State};
+use tempo_coordinator::Surroundings;
 use tempo_coordinator::snapshot::Host;
 
 /// Numbers of the relations in [`complete`]; the peer relation has 1.
@@ -11,6 +12,9 @@ pub(crate) const S3: u32 = 2;
 pub(crate) const WORKERS: u32 = 3;
 pub(crate) const GRAFANA: u32 = 10;
 pub(crate) const LOKI: u32 = 11;
+
+/// When the hooks run: a moment in 2026.
+pub(crate) const NOW: i64 = 1_790_000_000;
 
 static META: LazyLock<Arc<CharmMeta>> = LazyLock::new(|| {
     let meta = CharmMeta::from_dir(env!("CARGO_MANIFEST_DIR")).expect("the charm's own files can be read");
@@ -29,7 +33,8 @@ pub(crate) async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
         nameserver: Some("10.152.183.10".parse().expect("an address")),
         ipv6: false,
     };
-    tempo_coordinator::dispatch(hook, host).await
+    let around = Surroundings { host, now: NOW, kubernetes: None };
+    tempo_coordinator::dispatch(hook, around).await
 }
 
 #[track_caller]

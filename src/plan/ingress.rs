@@ -1,0 +1,10 @@
+//! Routes that are asked of ingresses.
+
+use crate::deployment::Deployment;
+
+use super::DatabagWrite;
+
+/// Nothing yet.
+pub(super) fn writes(_d: &Deployment) -> Vec<DatabagWrite> {
+    Vec::new()
+}

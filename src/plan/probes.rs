@@ -1,0 +1,10 @@
+//! What probes should watch.
+
+use crate::deployment::Deployment;
+
+use super::DatabagWrite;
+
+/// Nothing yet.
+pub(super) fn writes(_d: &Deployment) -> Vec<DatabagWrite> {
+    Vec::new()
+}

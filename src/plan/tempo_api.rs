@@ -1,0 +1,10 @@
+//! Where the API of Tempo is.
+
+use crate::deployment::Deployment;
+
+use super::DatabagWrite;
+
+/// Nothing yet.
+pub(super) fn writes(_d: &Deployment) -> Vec<DatabagWrite> {
+    Vec::new()
+}
