@@ -48,7 +48,7 @@ pub use ports::{Port, PortError, Transport};
 pub use relation::{Relation, Scope};
 pub use remote::Remote;
 pub use run::{Error, run};
-pub use secrets::{SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
+pub use secrets::{SecretAccess, SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
 pub use status::Status;
 pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};
 

@@ -5,6 +5,7 @@ use std::{
     fmt,
     io::Write as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -94,6 +95,27 @@ pub struct SecretInfo {
     /// When the revision expires, RFC 3339.
     #[serde(default)]
     pub expiry: Option<String>,
+    /// Who else may read it. Grants of this hook do not show yet.
+    #[serde(default)]
+    pub access: Vec<SecretAccess>,
+}
+
+/// Somebody who may read a secret that is not theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SecretAccess {
+    /// Juju's tag of who it is: `application-<name>` or `unit-<application>-<number>`.
+    pub target: String,
+    /// Juju's tag of the relation with whose end the right ends.
+    #[serde(default)]
+    pub scope: String,
+}
+
+impl SecretInfo {
+    /// Whether every unit of this application may read it, over whatever relation. Juju keeps one grant per
+    /// application, and refuses one over a second relation when the hook ends.
+    pub fn is_granted_to(&self, app: &str) -> bool {
+        self.access.iter().any(|access| access.target.strip_prefix("application-") == Some(app))
+    }
 }
 
 /// How a secret is named when reading it.
@@ -104,6 +126,9 @@ pub enum SecretRef<'a> {
     /// By this unit's label.
     Label(&'a str),
 }
+
+/// Seconds that Go's durations can hold, roughly: 290 years.
+const LONGEST_EXPIRY: u64 = 290 * 365 * 24 * 3600;
 
 /// Secret tools of one hook.
 #[derive(Clone, Copy)]
@@ -122,11 +147,25 @@ impl<'h> Secrets<'h> {
         secret: SecretRef<'_>,
         refresh: bool,
     ) -> Result<Remote<SecretContent>, ToolError> {
-        let mut args = vec!["--format=json".to_owned()];
         if refresh {
-            args.push("--refresh".into());
             self.hook.forget("secret-get");
         }
+        self.read(secret, refresh.then_some("--refresh")).await
+    }
+
+    /// The latest revision's content. Which revision is tracked stays as it is, so this is the way to look at an own
+    /// secret.
+    pub async fn peek(&self, secret: SecretRef<'_>) -> Result<Remote<SecretContent>, ToolError> {
+        self.read(secret, Some("--peek")).await
+    }
+
+    async fn read(
+        &self,
+        secret: SecretRef<'_>,
+        revision: Option<&str>,
+    ) -> Result<Remote<SecretContent>, ToolError> {
+        let mut args = vec!["--format=json".to_owned()];
+        args.extend(revision.map(str::to_owned));
         args.extend(named(secret));
         match self.hook.read::<BTreeMap<String, String>>("secret-get", args).await {
             Ok(content) => Ok(Remote::Ready(SecretContent(content))),
@@ -148,20 +187,51 @@ impl<'h> Secrets<'h> {
         }
     }
 
-    /// Makes a secret. Its id is valid at once, its content is stored when the hook succeeds.
+    /// The secrets that this unit manages: its own, and while it leads those of the application.
+    pub async fn ids(&self) -> Result<Vec<SecretId>, ToolError> {
+        // Juju prints null for none.
+        let ids: Option<Vec<String>> = self.hook.read("secret-ids", ["--format=json".to_owned()]).await?;
+        Ok(ids.into_iter().flatten().map(|id| SecretId::new(format!("secret:{id}"))).collect())
+    }
+
+    /// Makes a secret. Its id is valid at once, its content is stored when the hook succeeds. A label that the owner
+    /// uses already makes the hook fail then.
     pub async fn add(
         &self,
         content: &SecretContent,
         label: &str,
         owner: SecretOwner,
     ) -> Result<SecretId, ToolError> {
+        self.make(content, label, owner, None).await
+    }
+
+    /// The same, and after this time Juju tells the owner once that the secret expired. It can be read on.
+    pub async fn add_expiring(
+        &self,
+        content: &SecretContent,
+        label: &str,
+        owner: SecretOwner,
+        after: Duration,
+    ) -> Result<SecretId, ToolError> {
+        self.make(content, label, owner, Some(after)).await
+    }
+
+    async fn make(
+        &self,
+        content: &SecretContent,
+        label: &str,
+        owner: SecretOwner,
+        expires: Option<Duration>,
+    ) -> Result<SecretId, ToolError> {
         let owner = match owner {
             SecretOwner::App => "application",
             SecretOwner::Unit => "unit",
         };
         let files = Files::write("secret-add", content)?;
-        let args =
-            ["--label", label, "--owner", owner, "--"].map(str::to_owned).into_iter().chain(files.args());
+        let mut args = ["--label", label, "--owner", owner].map(str::to_owned).to_vec();
+        args.extend(expires.into_iter().flat_map(expire));
+        args.push("--".into());
+        args.extend(files.args());
         let stdout = checked(&**self.hook.tools(), ToolCall::new("secret-add", args)).await?;
         self.forget();
         Ok(SecretId::new(String::from_utf8_lossy(&stdout).trim()))
@@ -169,9 +239,46 @@ impl<'h> Secrets<'h> {
 
     /// Replaces the whole content of an own secret; equal content makes no new revision.
     pub async fn set(&self, id: &SecretId, content: &SecretContent) -> Result<(), ToolError> {
+        self.replace(id, content, None).await
+    }
+
+    /// The same, and the new revision expires after this time.
+    pub async fn set_expiring(
+        &self,
+        id: &SecretId,
+        content: &SecretContent,
+        after: Duration,
+    ) -> Result<(), ToolError> {
+        self.replace(id, content, Some(after)).await
+    }
+
+    async fn replace(
+        &self,
+        id: &SecretId,
+        content: &SecretContent,
+        expires: Option<Duration>,
+    ) -> Result<(), ToolError> {
         let files = Files::write("secret-set", content)?;
-        let args = ["--".to_owned(), id.as_str().to_owned()].into_iter().chain(files.args());
+        let mut args: Vec<String> = expires.into_iter().flat_map(expire).collect();
+        args.extend(["--".to_owned(), id.as_str().to_owned()]);
+        args.extend(files.args());
         self.hook.change(ToolCall::new("secret-set", args)).await?;
+        self.forget();
+        Ok(())
+    }
+
+    /// Removes an own secret with all its revisions when the hook succeeds. One that is gone already is no error.
+    pub async fn remove(&self, id: &SecretId) -> Result<(), ToolError> {
+        let args = ["--".to_owned(), id.as_str().to_owned()];
+        self.hook.change(ToolCall::new("secret-remove", args)).await?;
+        self.forget();
+        Ok(())
+    }
+
+    /// Removes one revision of an own secret when the hook succeeds. With its last revision a secret is gone.
+    pub async fn remove_revision(&self, id: &SecretId, revision: u64) -> Result<(), ToolError> {
+        let args = ["--revision".to_owned(), revision.to_string(), "--".into(), id.as_str().to_owned()];
+        self.hook.change(ToolCall::new("secret-remove", args)).await?;
         self.forget();
         Ok(())
     }
@@ -185,7 +292,13 @@ impl<'h> Secrets<'h> {
     fn forget(self) {
         self.hook.forget("secret-get");
         self.hook.forget("secret-info-get");
+        self.hook.forget("secret-ids");
     }
+}
+
+/// As a time from now, since a point in time would have to be written as a date. Juju takes none that is over.
+fn expire(after: Duration) -> [String; 2] {
+    ["--expire".to_owned(), format!("{}s", after.as_secs().clamp(1, LONGEST_EXPIRY))]
 }
 
 fn named(secret: SecretRef<'_>) -> Vec<String> {

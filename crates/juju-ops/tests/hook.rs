@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use juju_ops::{
-    Event, Hook, HookEnv, HookTools, Port, RelationEvent, RelationId, Status, ToolCall, ToolError,
-    ToolOutput, TransportError, Written, tools::BoxFuture,
+    Event, Hook, HookEnv, HookTools, Port, RelationEvent, RelationId, Remote, SecretContent, SecretOwner,
+    SecretRef, Status, ToolCall, ToolError, ToolOutput, TransportError, Written, tools::BoxFuture,
 };
 
 type Answer = fn(&str) -> Option<Result<&'static str, (i32, &'static str)>>;
@@ -179,4 +180,72 @@ async fn errors_name_the_option_and_the_tool() {
     assert!(error.contains("retention-period"), "{error}");
     let error = hook.is_leader().await.unwrap_err();
     assert!(matches!(error, ToolError::Transport { tool: "is-leader", .. }), "{error:?}");
+}
+
+fn keeper(line: &str) -> Option<Result<&'static str, (i32, &'static str)>> {
+    Some(match line {
+        "secret-ids --format=json" => Ok(r#"["d0neu000000000000010","d0neu000000000000020"]"#),
+        "secret-info-get --format=json --label key" => {
+            Ok(r#"{"d0neu000000000000010":{"revision":2,"label":"key",
+            "owner":"unit","access":[{"target":"application-w","scope":"relation-tempo.a#w.b","role":"view"},
+            {"target":"unit-v-0","scope":"relation-tempo.a#v.b","role":"view"}]}}"#)
+        }
+        "secret-get --format=json --peek --label key" => Ok(r#"{"private-key":"hunter22"}"#),
+        "secret-get --format=json --peek --label other" => Err((1, "consumer label \"other\" not found")),
+        line if line.starts_with("secret-add ") => Ok("secret:d0neu000000000000030\n"),
+        line if line.starts_with("secret-set ") || line.starts_with("secret-remove ") => Ok(""),
+        _ => return None,
+    })
+}
+
+#[tokio::test]
+async fn what_is_known_of_own_secrets() {
+    let (hook, agent) = hook(Event::UpdateStatus, keeper);
+    let secrets = hook.secrets();
+    assert_eq!(secrets.ids().await.unwrap().len(), 2);
+    let (id, info) = secrets.info(SecretRef::Label("key")).await.unwrap().unwrap();
+    assert_eq!((id.bare(), info.revision), ("d0neu000000000000010", 2));
+    assert!(info.is_granted_to("w"));
+    // One unit is not its application.
+    assert!(!info.is_granted_to("v") && !info.is_granted_to("x"));
+    let content: SecretContent = [("private-key", "hunter22")].into_iter().collect();
+    assert_eq!(secrets.peek(SecretRef::Label("key")).await.unwrap(), Remote::Ready(content));
+    assert_eq!(secrets.peek(SecretRef::Label("other")).await.unwrap(), Remote::Absent);
+    // Nothing that would make a revision the tracked one.
+    assert!(agent.calls.lock().unwrap().iter().all(|call| !call.contains("--refresh")));
+
+    let (hook, _) = self::hook(Event::UpdateStatus, |_| Some(Ok("null")));
+    assert_eq!(hook.secrets().ids().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn secrets_are_made_replaced_and_removed() {
+    let (hook, agent) = hook(Event::UpdateStatus, keeper);
+    let secrets = hook.secrets();
+    let content: SecretContent = [("certificate", "hunter22")].into_iter().collect();
+    let day = Duration::from_hours(24);
+    secrets.ids().await.unwrap();
+    let id = secrets.add_expiring(&content, "l", SecretOwner::Unit, day).await.unwrap();
+    secrets.set(&id, &content).await.unwrap();
+    secrets.set_expiring(&id, &content, Duration::ZERO).await.unwrap();
+    secrets.remove_revision(&id, 3).await.unwrap();
+    secrets.remove(&id).await.unwrap();
+    secrets.ids().await.unwrap();
+    let calls = agent.calls.lock().unwrap();
+    let begins: Vec<&str> =
+        calls.iter().map(|call| call.split("certificate#file=/").next().unwrap().trim_end()).collect();
+    assert_eq!(
+        begins,
+        [
+            "secret-ids --format=json",
+            "secret-add --label l --owner unit --expire 86400s --",
+            "secret-set -- secret:d0neu000000000000030",
+            "secret-set --expire 1s -- secret:d0neu000000000000030",
+            "secret-remove --revision 3 -- secret:d0neu000000000000030",
+            "secret-remove -- secret:d0neu000000000000030",
+            // What was known before is not known any more.
+            "secret-ids --format=json",
+        ]
+    );
+    assert!(!calls.iter().any(|call| call.contains("hunter22")));
 }
