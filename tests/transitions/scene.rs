@@ -28,8 +28,14 @@ pub(crate) fn context() -> Context {
 /// The charm, in a pod whose files say what a Kubernetes pod's would.
 pub(crate) async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
     let unit = hook.env().unit.clone();
+    let fqdn = format!("{}.{}-endpoints.obs.svc.cluster.local", unit.dashed(), unit.app());
+    charm_at(hook, &fqdn).await
+}
+
+/// The charm, in a pod of this name.
+pub(crate) async fn charm_at(hook: Hook, fqdn: &str) -> Result<(), juju_ops::Error> {
     let host = Host {
-        fqdn: format!("{}.{}-endpoints.obs.svc.cluster.local", unit.dashed(), unit.app()),
+        fqdn: fqdn.to_owned(),
         nameserver: Some("10.152.183.10".parse().expect("an address")),
         ipv6: false,
     };
