@@ -27,9 +27,12 @@
 //! );
 //! ```
 
+pub mod cross_model_mesh;
 mod endpoint;
+mod lenient;
 pub mod s3;
 mod sensitive;
+pub mod service_mesh;
 pub mod tempo_cluster;
 pub mod tempo_peers;
 pub mod tracing;
