@@ -27,18 +27,33 @@
 //! );
 //! ```
 
+pub mod blackbox_exporter_probes;
+pub mod catalogue;
 pub mod cross_model_mesh;
 mod endpoint;
+mod exchange;
+pub mod grafana_datasource;
+pub mod grafana_datasource_exchange;
+pub mod istio_ingress_route;
+mod json;
 mod lenient;
+pub mod loki_push_api;
+pub mod prometheus_remote_write;
+mod py_bool;
 pub mod s3;
 mod sensitive;
 pub mod service_mesh;
+pub mod tempo_api;
 pub mod tempo_cluster;
 pub mod tempo_peers;
+pub mod tls_certificates;
 pub mod tracing;
+pub mod traefik_route;
 mod wire;
 
 pub use endpoint::{EndpointError, EndpointMeta, EndpointRole};
+pub use exchange::{Change, Exchange, Nothing, Party};
+pub use json::JsonText;
 pub use juju_ops::{Databag, DatabagError, Encoding, Remote};
 pub use sensitive::Sensitive;
 pub use wire::Wire;
