@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod architecture;
+mod contract;
 mod demo;
 mod pack;
 mod process;
@@ -33,6 +34,8 @@ enum Chore {
     Test(test::Options),
     /// Check licences and sources of all dependencies with cargo-deny, installed on demand
     Deny,
+    /// Let the Python libraries of other charms read what we write, and the reverse
+    Contract(contract::Options),
     /// Deploy a whole tracing cluster on this machine, send spans through it, take a part away
     Demo(demo::Options),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Pack(options) => pack::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Deny => test::deny(),
+        Chore::Contract(options) => contract::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
     match result {

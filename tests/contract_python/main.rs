@@ -1,0 +1,16 @@
+//! What we write is read by the other side's own code, and the reverse.
+//!
+//! The other side is a charm in Python, made of nothing but the library that its authors publish for the interface, and
+//! run by ops-scenario; the scripts are in `peers/`. Our side is this charm, or one made of a type of `juju-relations`
+//! where the charm has no such endpoint. `cargo xtask contract` installs the libraries and runs this target, which no
+//! other test run includes.
+
+mod peer;
+#[allow(
+    dead_code,
+    reason = "the scenes are those of the transition tests, and not all of them are needed here"
+)]
+#[path = "../transitions/scene.rs"]
+mod scene;
+mod tempo_cluster;
+mod tracing;

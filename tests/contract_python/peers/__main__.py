@@ -1,0 +1,78 @@
+"""Runs one hook of a charm that is made of somebody else's library, on a scene given as JSON.
+
+A charm is a class of one of the modules beside this one, with one endpoint in its `META`; `understood` says what the
+library made of the relation once the hook is over. Standard input holds the scene:
+
+    {"charm": "tracing.Requirer", "options": {...}, "event": "changed", "unit": "grafana/0", "leader": true,
+     "model": {"name": ..., "uuid": ...}, "relation": {...}, "secrets": [...]}
+
+and standard output gets what became of it:
+
+    {"said": ..., "emitted": [...], "local_app_data": {...}, "local_unit_data": {...}, "secrets": [...]}
+
+`emitted` names the library's own events. The log goes to standard error.
+"""
+
+import importlib
+import json
+import logging
+import sys
+from datetime import datetime
+
+import ops
+from scenario import Context, Model, Relation, Secret, State
+
+
+def run(scene):
+    module, name = scene["charm"].split(".")
+    charm = getattr(importlib.import_module(module), name)
+    charm.options = scene["options"]
+    ((endpoint, declared),) = {**charm.META.get("provides", {}), **charm.META.get("requires", {})}.items()
+
+    sight = scene["relation"]
+    # Names of members are text in JSON.
+    sight["remote_units_data"] = {int(unit): bag for unit, bag in sight["remote_units_data"].items()}
+    relation = Relation(endpoint, declared["interface"], **sight)
+    state = State(
+        leader=scene["leader"],
+        model=Model(**scene["model"]),
+        relations=[relation],
+        secrets=[secret_of(secret) for secret in scene["secrets"]],
+    )
+    app, unit = scene["unit"].split("/")
+    context = Context(charm, charm.META, app_name=app, unit_id=int(unit), juju_version="3.6.0")
+    about = {}
+    if scene["event"] in ("joined", "changed", "departed") and relation.remote_units_data:
+        about["remote_unit"] = min(relation.remote_units_data)
+    event = getattr(context.on, "relation_" + scene["event"])(relation, **about)
+    with context(event, state) as manager:
+        after = manager.run()
+        said = manager.charm.understood()
+
+    emitted = [type(event).__name__ for event in context.emitted_events]
+    relation = after.get_relation(relation.id)
+    return {
+        "said": said,
+        "emitted": [name for name in emitted if not hasattr(ops, name)],
+        "local_app_data": relation.local_app_data,
+        "local_unit_data": relation.local_unit_data,
+        "secrets": [text_of(secret) for secret in after.secrets if secret.owner],
+    }
+
+
+def secret_of(values):
+    expire = values["expire"] and datetime.fromisoformat(values["expire"])
+    return Secret(values["content"], **{**values["about"], "expire": expire})
+
+
+def text_of(secret):
+    about = {"id": secret.id, "owner": secret.owner, "label": secret.label}
+    return {
+        "about": about,
+        "content": secret.latest_content,
+        "expire": secret.expire and secret.expire.isoformat(),
+    }
+
+
+logging.basicConfig(level=logging.INFO)
+json.dump(run(json.load(sys.stdin)), sys.stdout)
