@@ -47,19 +47,23 @@ pub enum Change<T> {
     },
 }
 
-/// The meaning of `event` for the side behind `endpoint`, given what the other application has written.
-pub fn change<T: Clone>(event: &Event, endpoint: &str, published: &Remote<T>) -> Option<Change<T>> {
-    match event {
-        Event::RelationChanged(of) if of.id.endpoint() == endpoint => Some(match published {
-            Remote::Ready(data) => {
-                Change::Published { relation: of.id.clone(), data: Box::new(data.clone()) }
+impl<T: Clone> Change<T> {
+    /// The meaning of `event` for the side behind `endpoint`, given what the other application has written.
+    pub fn of(event: &Event, endpoint: &str, published: &Remote<T>) -> Option<Self> {
+        match event {
+            Event::RelationChanged(of) if of.id.endpoint() == endpoint => Some(match published {
+                Remote::Ready(data) => {
+                    Change::Published { relation: of.id.clone(), data: Box::new(data.clone()) }
+                }
+                other => {
+                    Change::Withdrawn { relation: of.id.clone(), reason: other.reason().map(str::to_owned) }
+                }
+            }),
+            Event::RelationBroken(of) if of.id.endpoint() == endpoint => {
+                Some(Change::Withdrawn { relation: of.id.clone(), reason: None })
             }
-            other => Change::Withdrawn { relation: of.id.clone(), reason: other.reason().map(str::to_owned) },
-        }),
-        Event::RelationBroken(of) if of.id.endpoint() == endpoint => {
-            Some(Change::Withdrawn { relation: of.id.clone(), reason: None })
+            _ => None,
         }
-        _ => None,
     }
 }
 
@@ -129,7 +133,7 @@ impl<P: Party> Exchange<P> {
             Some(relation) => relation.remote_app_data().await?,
             None => None,
         };
-        Ok(change(self.hook.event(), &self.endpoint.name, &P::Other::read(bag.as_ref())))
+        Ok(Change::of(self.hook.event(), &self.endpoint.name, &P::Other::read(bag.as_ref())))
     }
 }
 
@@ -145,19 +149,19 @@ mod tests {
         let of = RelationEvent { id: id.clone(), remote_app: None, remote_unit: None, departing_unit: None };
         let changed = Event::RelationChanged(of.clone());
         assert_eq!(
-            change(&changed, "ingress", &Remote::Ready(7)),
+            Change::of(&changed, "ingress", &Remote::Ready(7)),
             Some(Change::Published { relation: id.clone(), data: Box::new(7) })
         );
-        assert_eq!(change(&changed, "other", &Remote::Ready(7)), None);
+        assert_eq!(Change::of(&changed, "other", &Remote::Ready(7)), None);
         assert_eq!(
-            change::<u8>(&changed, "ingress", &Remote::Invalid("why".into())),
+            Change::<u8>::of(&changed, "ingress", &Remote::Invalid("why".into())),
             Some(Change::Withdrawn { relation: id.clone(), reason: Some("why".into()) })
         );
         assert_eq!(
-            change(&Event::RelationBroken(of), "ingress", &Remote::Ready(7)),
+            Change::of(&Event::RelationBroken(of), "ingress", &Remote::Ready(7)),
             Some(Change::Withdrawn { relation: id, reason: None })
         );
-        assert_eq!(change(&Event::Start, "ingress", &Remote::Ready(7)), None);
+        assert_eq!(Change::of(&Event::Start, "ingress", &Remote::Ready(7)), None);
     }
 
     #[test]

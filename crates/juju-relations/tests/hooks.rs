@@ -11,7 +11,10 @@ use juju_relations::tracing::{
     self, Protocol, ProviderAppData, ProviderEvent, Requested, RequirerAppData, RequirerEvent, TracingError,
     TracingProvider, TracingRequirer, charm_tracing_config,
 };
-use juju_relations::{EndpointError, EndpointMeta, Remote, Wire, s3, tempo_cluster, tempo_peers};
+use juju_relations::{
+    Change, EndpointError, EndpointMeta, Nothing, Remote, Wire, blackbox_exporter_probes, catalogue,
+    istio_ingress_route, s3, tempo_api, tempo_cluster, tempo_peers, traefik_route,
+};
 
 const RECEIVES: EndpointMeta = EndpointMeta::provides("tracing", tracing::INTERFACE);
 const SENDS: EndpointMeta = EndpointMeta::requires("traces", tracing::INTERFACE).limited(1);
@@ -426,4 +429,138 @@ async fn peers_know_each_other() {
     let peers = tempo_peers::TempoPeers::new(&alone.hook(Event::Install), PEERS).unwrap();
     peers.publish("me-0.example").await.unwrap();
     assert!(peers.peers().await.unwrap().is_empty());
+}
+
+mod exchanges {
+    use std::fmt::Debug;
+
+    use juju_relations::{Exchange, Party};
+
+    use super::*;
+
+    /// What one side of an interface publishes, the other one reads; a follower writes nothing, and the wrong side of an
+    /// endpoint is refused.
+    async fn check<P: Party<Own = T>, Q: Party<Other = T>, T: Wire + Clone + PartialEq + Debug>(data: T) {
+        let endpoint = |role| EndpointMeta::new(role, "e", P::INTERFACE);
+        let agent = Agent::new(true, [Relation::new("e", 7, "other"), Relation::new("e", 8, "third")]);
+        let hook = agent.hook(Event::Start);
+        assert!(Exchange::<P>::new(&hook, endpoint(Q::ROLE)).is_err());
+        let side = Exchange::<P>::new(&hook, endpoint(P::ROLE)).unwrap();
+        side.publish(&data).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes().len(), 2);
+        let bag = agent.bag(7, "me");
+        assert_eq!(bag, data.write());
+        assert!(bag.keys().all(|key| T::KEYS.contains(&key.as_str())));
+
+        let relation =
+            Relation { bags: [("other".to_owned(), bag)].into(), ..Relation::new("e", 7, "other") };
+        let reader = Agent::new(false, [relation, Relation::new("e", 9, "silent")]);
+        let hook = reader.hook(Event::RelationChanged(about("e", 7, "other")));
+        let other = Exchange::<Q>::new(&hook, endpoint(Q::ROLE)).unwrap().clone();
+        let read: Vec<_> = other.published().await.unwrap().into_iter().map(|(_, data)| data).collect();
+        assert_eq!(read, [Remote::Ready(data.clone()), Remote::Absent]);
+        let id = about("e", 7, "other").id;
+        let expect = Change::Published { relation: id.clone(), data: Box::new(data.clone()) };
+        assert_eq!(other.event().await.unwrap(), Some(expect));
+        let hook = reader.hook(Event::RelationBroken(about("e", 7, "other")));
+        let other = Exchange::<Q>::new(&hook, endpoint(Q::ROLE)).unwrap();
+        assert_eq!(other.event().await.unwrap(), Some(Change::Withdrawn { relation: id, reason: None }));
+
+        let hook = agent.hook(Event::UpdateStatus);
+        let side = Exchange::<P>::new(&hook, endpoint(P::ROLE)).unwrap();
+        let (relation, _) = side.published().await.unwrap().remove(0);
+        side.withdraw_from(&relation).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!((agent.bag(7, "me").len(), agent.bag(8, "me")), (0, data.write()));
+
+        let follower = Agent::new(false, [Relation::new("e", 7, "other")]);
+        let hook = follower.hook(Event::Start);
+        let side = Exchange::<P>::new(&hook, endpoint(P::ROLE)).unwrap();
+        side.publish(&data).await.unwrap();
+        let (relation, _) = side.published().await.unwrap().remove(0);
+        side.withdraw_from(&relation).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(follower.take_writes(), []);
+    }
+
+    #[tokio::test]
+    async fn traefik_is_given_routes_and_gives_a_host() {
+        use traefik_route::{
+            DynamicConfig, EntryPoint, Provider, ProviderAppData, Requirer, RequirerAppData, StaticConfig,
+        };
+
+        let entry_points = StaticConfig { entry_points: [("e".to_owned(), EntryPoint::at(80))].into() };
+        check::<Requirer, Provider, _>(RequirerAppData::new(&DynamicConfig::default(), &entry_points)).await;
+        let data = ProviderAppData { external_host: "edge.example".into(), scheme: "http".into() };
+        check::<Provider, Requirer, _>(data).await;
+    }
+
+    #[tokio::test]
+    async fn istio_is_given_routes_and_gives_a_host() {
+        use istio_ingress_route::{Config, Provider, ProviderAppData, Requirer, RequirerAppData};
+
+        let config = Config { model: "obs".into(), ..Config::default() };
+        check::<Requirer, Provider, _>(RequirerAppData { config }).await;
+        check::<Provider, Requirer, _>(ProviderAppData {
+            external_host: "edge.example".into(),
+            tls_enabled: true,
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_queries_is_told_where_the_api_is() {
+        use tempo_api::{Api, HttpUrl, Provider, ProviderAppData, Requirer};
+
+        let api = |port: u16| Api {
+            direct_url: HttpUrl::parse(&format!("http://t:{port}")).unwrap(),
+            ingress_url: None,
+        };
+        check::<Provider, Requirer, _>(ProviderAppData { http: api(3200), grpc: api(9096) }).await;
+    }
+
+    #[tokio::test]
+    async fn the_catalogue_is_given_an_entry() {
+        use catalogue::{Item, Provider, Requirer};
+
+        check::<Requirer, Provider, _>(Item { name: "Tempo".into(), ..Item::default() }).await;
+    }
+
+    #[tokio::test]
+    async fn the_exporter_is_given_probes() {
+        use blackbox_exporter_probes::{Metadata, Probe, Provider, ProviderAppData, Requirer};
+
+        let scrape_metadata = Metadata {
+            model: "obs".into(),
+            model_uuid: "7f9d1c52-4d55-4b8a-9b0e-1b2c3d4e5f60".into(),
+            application: "tempo".into(),
+            unit: "tempo/0".into(),
+            charm_name: None,
+        };
+        let scrape_probes = vec![Probe::new(scrape_metadata.prefix(), "http_2xx", ["http://t:1/ready"])];
+        check::<Provider, Requirer, _>(ProviderAppData {
+            scrape_metadata,
+            scrape_probes,
+            scrape_modules: [].into(),
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_understood_is_told_from_nothing() {
+        let relation = Relation::new("e", 7, "other").with_text("other", [("http", "{")]);
+        let agent = Agent::new(true, [relation]);
+        let hook = agent.hook(Event::RelationChanged(about("e", 7, "other")));
+        let endpoint = EndpointMeta::requires("e", tempo_api::INTERFACE).limited(1);
+        let side = tempo_api::TempoApiRequirer::new(&hook, endpoint).unwrap();
+        side.publish(&Nothing {}).await.unwrap();
+        let change = side.event().await.unwrap();
+        assert!(
+            matches!(&change, Some(Change::Withdrawn { reason: Some(reason), .. }) if reason.starts_with("http")),
+            "{change:?}"
+        );
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes(), []);
+    }
 }

@@ -7,7 +7,10 @@ use juju_relations::tempo_cluster::{
     CoordinatorAppData, RemoteWriteEndpoint, Role, Topology, WorkerAppData, WorkerUnitData,
 };
 use juju_relations::tracing::{Protocol, ProviderAppData, ReceiverUrl, Requested, RequirerAppData};
-use juju_relations::{Databag, Remote, Wire, s3, tempo_peers};
+use juju_relations::{
+    Databag, Remote, Wire, blackbox_exporter_probes, catalogue, istio_ingress_route, s3, tempo_api,
+    tempo_peers, traefik_route,
+};
 use proptest::prelude::*;
 
 /// Texts that are nothing, almost right, or right in another place.
@@ -50,6 +53,26 @@ fn texts() -> impl Strategy<Value = String> {
         1 => any::<String>().prop_map(|text| serde_json::to_string(&text).unwrap()),
     ]
 }
+
+/// Pieces of routes for Traefik, that now and then fit together.
+const ROUTES: [&str; 16] = [
+    "http:\n",
+    "  routers:\n",
+    "    r: {rule: x, service: s}\n",
+    "    r: {rule: x, service: s, entryPoints: [web, y], middlewares: [m]}\n",
+    "  services:\n",
+    "    s: {loadBalancer: {servers: [{url: 'http://a:1'}]}}\n",
+    "    s: {loadBalancer: {servers: []}}\n",
+    "  middlewares:\n",
+    "    m: {redirectScheme: {scheme: https, port: '443'}}\n",
+    "    m: {redirectScheme: {scheme: https, port: x}}\n",
+    "    ~: &a [*a]\n",
+    "  middlewares: {}\n",
+    "tcp: {}\n",
+    "---\n",
+    "\t",
+    "\u{feff}",
+];
 
 /// A databag with any of the given keys, and some of nobody's.
 fn databags(keys: &'static [&'static str]) -> impl Strategy<Value = Databag> {
@@ -152,6 +175,55 @@ proptest! {
     }
 
     #[test]
+    fn traefik_requirer(
+        bag in databags(traefik_route::RequirerAppData::KEYS),
+        parts in prop::collection::vec(prop::sample::select(ROUTES.to_vec()), 0..12),
+    ) {
+        check::<traefik_route::RequirerAppData>(&bag)?;
+        let mut routes = Databag::from([("config", parts.concat())]);
+        routes.insert("static", bag.get("static").cloned().unwrap_or_default());
+        for bag in [bag, routes] {
+            let Remote::Ready(data) = traefik_route::RequirerAppData::read(Some(&bag)) else { continue };
+            let problem = data.problem().unwrap_or_default();
+            prop_assert!(problem.chars().count() < 400 && !problem.chars().any(char::is_control), "{problem:?}");
+            if let Ok(dynamic) = data.dynamic() {
+                let again = traefik_route::RequirerAppData { config: dynamic.to_yaml(), ..data };
+                prop_assert_eq!(again.dynamic(), Ok(dynamic));
+            }
+        }
+    }
+
+    #[test]
+    fn traefik_provider(bag in databags(&["external_host", "scheme"])) {
+        check::<traefik_route::ProviderAppData>(&bag)?;
+    }
+
+    #[test]
+    fn istio_requirer(bag in databags(&["config"])) {
+        check::<istio_ingress_route::RequirerAppData>(&bag)?;
+    }
+
+    #[test]
+    fn istio_provider(bag in databags(&["external_host", "tls_enabled"])) {
+        check::<istio_ingress_route::ProviderAppData>(&bag)?;
+    }
+
+    #[test]
+    fn tempo_api_provider(bag in databags(&["http", "grpc"])) {
+        check::<tempo_api::ProviderAppData>(&bag)?;
+    }
+
+    #[test]
+    fn catalogue_item(bag in databags(catalogue::Item::KEYS)) {
+        check::<catalogue::Item>(&bag)?;
+    }
+
+    #[test]
+    fn probes_provider(bag in databags(blackbox_exporter_probes::ProviderAppData::KEYS)) {
+        check::<blackbox_exporter_probes::ProviderAppData>(&bag)?;
+    }
+
+    #[test]
     fn tempo_peers_unit(bag in databags(&["fqdn", "hostname", "private-address"])) {
         check::<tempo_peers::UnitData>(&bag)?;
     }
@@ -217,6 +289,79 @@ proptest! {
             path,
             tls_ca_chain: chain,
             ..Default::default()
+        })?;
+    }
+
+    #[test]
+    fn traefik_survives(
+        host in plain(), scheme in plain(), config in plain(), entry_points in prop::option::of(plain()), raw in any::<bool>(),
+        router in any::<String>(), rule in any::<String>(), url in any::<String>(), port in prop::option::of(any::<u16>()),
+    ) {
+        use traefik_route::{
+            DynamicConfig, EntryPoint, Http, LoadBalancer, Middleware, ProviderAppData, RedirectScheme, RequirerAppData, Router,
+            Server, Service, StaticConfig,
+        };
+        survives(ProviderAppData { external_host: host, scheme: scheme.clone() })?;
+        survives(RequirerAppData { config, static_config: entry_points, raw })?;
+        let redirect_scheme = Some(RedirectScheme { permanent: raw, port, scheme });
+        let load_balancer = Some(LoadBalancer { servers: vec![Server { url }] });
+        let dynamic = DynamicConfig {
+            http: Http {
+                middlewares: [(rule.clone(), Middleware { redirect_scheme })].into(),
+                routers: [(router.clone(), Router { rule, service: router.clone(), ..Router::default() })].into(),
+                services: [(router.clone(), Service { load_balancer })].into(),
+            },
+        };
+        let entry_points = StaticConfig { entry_points: [(router, EntryPoint::at(1))].into() };
+        let data = RequirerAppData::new(&dynamic, &entry_points);
+        prop_assert_eq!((data.dynamic(), data.entry_points()), (Ok(dynamic), Ok(entry_points)));
+        survives(data)?;
+    }
+
+    #[test]
+    fn istio_survives(host in plain(), tls_enabled in any::<bool>(), text in any::<String>(), port in 1..=u16::MAX) {
+        use istio_ingress_route::{
+            Backend, Config, HttpFilter, HttpRoute, Listener, PathModifier, ProtocolType, ProviderAppData, RequirerAppData, UrlRewrite,
+        };
+        survives(ProviderAppData { external_host: host, tls_enabled })?;
+        let listener = Listener { port, protocol: ProtocolType::Grpc };
+        let path = Some(PathModifier::ReplaceFullPath { value: text.clone() });
+        let route = HttpRoute {
+            name: text.clone(),
+            listener,
+            backends: vec![Backend { service: text.clone(), port, weight: None }],
+            hostnames: Some(vec![text.clone()]),
+            matches: None,
+            filters: Some(vec![HttpFilter::UrlRewrite(UrlRewrite { hostname: None, path })]),
+        };
+        survives(RequirerAppData {
+            config: Config { model: text, listeners: vec![listener], http_routes: vec![route], grpc_routes: vec![] },
+        })?;
+    }
+
+    #[test]
+    fn catalogue_survives(
+        name in any::<String>(), url in any::<String>(),
+        endpoints in prop::collection::vec((any::<String>(), any::<String>()), 0..4),
+    ) {
+        prop_assume!(!name.is_empty());
+        let api_endpoints = endpoints.into_iter().collect();
+        survives(catalogue::Item { name, url, api_endpoints, ..catalogue::Item::default() })?;
+    }
+
+    #[test]
+    fn probes_survive(text in any::<String>(), targets in prop::collection::vec(any::<String>(), 0..3)) {
+        use blackbox_exporter_probes::{Metadata, Module, Probe, ProviderAppData};
+        survives(ProviderAppData {
+            scrape_metadata: Metadata {
+                model: text.clone(),
+                model_uuid: text.clone(),
+                application: text.clone(),
+                unit: text.clone(),
+                charm_name: None,
+            },
+            scrape_probes: vec![Probe::new(text.clone(), text.clone(), targets)],
+            scrape_modules: [(text.clone(), Module { prober: text, other: BTreeMap::new() })].into(),
         })?;
     }
 
