@@ -18,11 +18,10 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
-use juju_ops::{Databag, DatabagError, Encoding, Hook, Relation, Remote, ToolError};
+use juju_ops::{Databag, DatabagError, Encoding, Remote, ToolError};
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointError, EndpointMeta, EndpointRole, Wire};
+use crate::{EndpointRole, Exchange, Nothing, Party, Wire};
 
 /// Name of the interface in a charm's metadata.
 pub const INTERFACE: &str = "cross_model_mesh";
@@ -66,64 +65,47 @@ impl Wire for RequirerAppData {
     }
 }
 
+/// The application that wants access.
+#[derive(Clone, Copy, Debug)]
+pub enum Requirer {}
+
+impl Party for Requirer {
+    const INTERFACE: &'static str = INTERFACE;
+    const ROLE: EndpointRole = EndpointRole::Requires;
+    type Own = RequirerAppData;
+    type Other = Nothing;
+}
+
+/// The application that is talked to.
+#[derive(Clone, Copy, Debug)]
+pub enum Provider {}
+
+impl Party for Provider {
+    const INTERFACE: &'static str = INTERFACE;
+    const ROLE: EndpointRole = EndpointRole::Provides;
+    type Own = Nothing;
+    type Other = RequirerAppData;
+}
+
 /// The application that wants access, in one hook.
-#[derive(Clone)]
-pub struct CrossModelMeshRequirer {
-    hook: Hook,
-    endpoint: EndpointMeta,
-}
-
-impl CrossModelMeshRequirer {
-    /// The requirer behind an endpoint of the charm's metadata. Asks Juju nothing.
-    ///
-    /// # Errors
-    /// If the endpoint has another interface, or is on the other side.
-    pub fn new(hook: &Hook, endpoint: impl Into<EndpointMeta>) -> Result<Self, EndpointError> {
-        let endpoint = endpoint.into();
-        endpoint.check(INTERFACE, EndpointRole::Requires)?;
-        Ok(Self { hook: hook.clone(), endpoint })
-    }
-
-    /// Plans to say who this application is, on the leader; other units do nothing.
-    pub async fn announce(&self) -> Result<(), ToolError> {
-        if self.hook.is_leader().await? {
-            let env = self.hook.env();
-            let data = RequirerAppData::new(env.app(), &env.model_name);
-            for relation in self.hook.relations(&self.endpoint.name).await? {
-                relation.set_app(data.changes());
-            }
-        }
-        Ok(())
-    }
-}
+pub type CrossModelMeshRequirer = Exchange<Requirer>;
 
 /// The application that is talked to, in one hook.
-#[derive(Clone)]
-pub struct CrossModelMeshProvider {
-    hook: Hook,
-    endpoint: EndpointMeta,
-}
+pub type CrossModelMeshProvider = Exchange<Provider>;
 
 impl CrossModelMeshProvider {
-    /// The provider behind an endpoint of the charm's metadata. Asks Juju nothing.
+    /// Who the related applications are, by the names that they have here.
     ///
     /// # Errors
-    /// If the endpoint has another interface, or is on the other side.
-    pub fn new(hook: &Hook, endpoint: impl Into<EndpointMeta>) -> Result<Self, EndpointError> {
-        let endpoint = endpoint.into();
-        endpoint.check(INTERFACE, EndpointRole::Provides)?;
-        Ok(Self { hook: hook.clone(), endpoint })
-    }
-
-    /// Who the related applications are, by the names that they have here.
+    /// If the agent refuses to tell.
     pub async fn identities(&self) -> Result<BTreeMap<String, Remote<Identity>>, ToolError> {
-        let read = |relation: Relation| async move {
-            let Some(app) = relation.app().await? else { return Ok(None) };
-            let data = RequirerAppData::read(relation.remote_app_data().await?.as_ref());
-            Ok(Some((app, data.map(|data| data.cmr_data))))
-        };
-        let relations = self.hook.relations(&self.endpoint.name).await?;
-        Ok(try_join_all(relations.into_iter().map(read)).await?.into_iter().flatten().collect())
+        let mut identities = BTreeMap::new();
+        for (relation, data) in self.published().await? {
+            if let Some(app) = relation.app().await? {
+                identities.insert(app, data.map(|data| data.cmr_data));
+            }
+        }
+        Ok(identities)
     }
 }
 

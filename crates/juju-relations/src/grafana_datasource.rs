@@ -31,6 +31,7 @@ use juju_ops::databag::json_text;
 use juju_ops::{Databag, DatabagError, Hook, Relation, RelationId, Remote, ToolError, UnitName};
 use serde::{Deserialize, Serialize};
 
+use crate::wire::remote_units;
 use crate::{EndpointError, EndpointMeta, EndpointRole, JsonText, Wire, lenient};
 
 /// Name of the interface in a charm's metadata.
@@ -317,20 +318,10 @@ impl GrafanaSourceRequirer {
     /// The sources, each with its relation.
     pub async fn sources(&self) -> Result<Vec<(Relation, Source)>, ToolError> {
         let read = |relation: Relation| async move {
-            let unit_data = |unit: UnitName| {
-                let relation = relation.clone();
-                async move {
-                    let data = SourceUnitData::read(relation.remote_unit_data(&unit).await?.as_ref());
-                    Ok::<_, ToolError>((unit, data))
-                }
-            };
             let source = Source {
                 relation: relation.id().clone(),
                 data: SourceAppData::read(relation.remote_app_data().await?.as_ref()),
-                units: try_join_all(relation.units().await?.into_iter().map(unit_data))
-                    .await?
-                    .into_iter()
-                    .collect(),
+                units: remote_units(&relation).await?,
             };
             Ok((relation, source))
         };

@@ -16,11 +16,10 @@
 //! assert_eq!(data.write()["datasources"], r#"[{"type":"tempo","uid":"uid-1","grafana_uid":"grafana-1"}]"#);
 //! ```
 
-use futures_util::future::try_join_all;
-use juju_ops::{Databag, Hook, Relation, Remote, ToolError};
+use juju_ops::{Databag, Remote};
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointError, EndpointMeta, EndpointRole, Wire, lenient};
+use crate::{EndpointRole, Exchange, Party, Wire, lenient};
 
 /// Name of the interface in a charm's metadata.
 pub const INTERFACE: &str = "grafana_datasource_exchange";
@@ -80,48 +79,33 @@ impl Wire for AppData {
     }
 }
 
-/// Either side, in one hook.
-#[derive(Clone)]
-pub struct DatasourceExchange {
-    hook: Hook,
-    endpoint: EndpointMeta,
+/// The side whose endpoint is under `provides`.
+#[derive(Clone, Copy, Debug)]
+pub enum Provider {}
+
+impl Party for Provider {
+    const INTERFACE: &'static str = INTERFACE;
+    const ROLE: EndpointRole = EndpointRole::Provides;
+    type Own = AppData;
+    type Other = AppData;
 }
 
-impl DatasourceExchange {
-    /// The exchange behind an endpoint of the charm's metadata. Asks Juju nothing.
-    ///
-    /// # Errors
-    /// If the endpoint has another interface, or is a peer endpoint.
-    pub fn new(hook: &Hook, endpoint: impl Into<EndpointMeta>) -> Result<Self, EndpointError> {
-        let endpoint = endpoint.into();
-        // Both sides are alike, so both are right.
-        let side = match endpoint.role {
-            EndpointRole::Requires => EndpointRole::Requires,
-            EndpointRole::Provides | EndpointRole::Peer => EndpointRole::Provides,
-        };
-        endpoint.check(INTERFACE, side)?;
-        Ok(Self { hook: hook.clone(), endpoint })
-    }
+/// The side whose endpoint is under `requires`.
+#[derive(Clone, Copy, Debug)]
+pub enum Requirer {}
 
-    /// Plans to list these on every relation, on the leader; other units do nothing.
-    pub async fn publish(&self, data: &AppData) -> Result<(), ToolError> {
-        if self.hook.is_leader().await? {
-            for relation in self.hook.relations(&self.endpoint.name).await? {
-                relation.set_app(data.changes());
-            }
-        }
-        Ok(())
-    }
-
-    /// Each relation with what the other side lists.
-    pub async fn received(&self) -> Result<Vec<(Relation, Remote<AppData>)>, ToolError> {
-        let read = |relation: Relation| async move {
-            let data = AppData::read(relation.remote_app_data().await?.as_ref());
-            Ok((relation, data))
-        };
-        try_join_all(self.hook.relations(&self.endpoint.name).await?.into_iter().map(read)).await
-    }
+impl Party for Requirer {
+    const INTERFACE: &'static str = INTERFACE;
+    const ROLE: EndpointRole = EndpointRole::Requires;
+    type Own = AppData;
+    type Other = AppData;
 }
+
+/// The side whose endpoint is under `provides`, in one hook.
+pub type DatasourceExchangeProvider = Exchange<Provider>;
+
+/// The side whose endpoint is under `requires`, in one hook.
+pub type DatasourceExchangeRequirer = Exchange<Requirer>;
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,7 @@ use futures_util::future::try_join_all;
 use juju_ops::{Databag, Encoding, Hook, Relation, RelationId, Remote, ToolError, UnitName};
 use serde::{Deserialize, Serialize};
 
+use crate::wire::remote_units;
 use crate::{EndpointError, EndpointMeta, EndpointRole, JsonText, Wire};
 
 /// Name of the interface in a charm's metadata.
@@ -129,15 +130,7 @@ impl RemoteWriteRequirer {
     /// The applications that take metrics.
     pub async fn receivers(&self) -> Result<Vec<Receiver>, ToolError> {
         let read = |relation: Relation| async move {
-            let unit_data = |unit: UnitName| {
-                let relation = relation.clone();
-                async move {
-                    let data = UnitData::read(relation.remote_unit_data(&unit).await?.as_ref());
-                    Ok::<_, ToolError>((unit, data))
-                }
-            };
-            let units = try_join_all(relation.units().await?.into_iter().map(unit_data)).await?;
-            Ok(Receiver { relation: relation.id().clone(), units: units.into_iter().collect() })
+            Ok(Receiver { relation: relation.id().clone(), units: remote_units(&relation).await? })
         };
         try_join_all(self.hook.relations(&self.endpoint.name).await?.into_iter().map(read)).await
     }

@@ -23,11 +23,10 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
-use juju_ops::{Databag, DatabagError, Hook, Relation, Remote, ToolError};
+use juju_ops::{Databag, DatabagError, Remote};
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointError, EndpointMeta, EndpointRole, Wire, lenient};
+use crate::{EndpointRole, Exchange, Party, Wire, lenient};
 
 /// Name of the interface in a charm's metadata.
 pub const INTERFACE: &str = "service_mesh";
@@ -236,80 +235,33 @@ impl Wire for RequirerAppData {
     }
 }
 
-/// An application that is to be part of a mesh, in one hook.
-#[derive(Clone)]
-pub struct ServiceMeshRequirer {
-    hook: Hook,
-    endpoint: EndpointMeta,
+/// The side that is to be part of a mesh.
+#[derive(Clone, Copy, Debug)]
+pub enum Requirer {}
+
+impl Party for Requirer {
+    const INTERFACE: &'static str = INTERFACE;
+    const ROLE: EndpointRole = EndpointRole::Requires;
+    type Own = RequirerAppData;
+    type Other = ProviderAppData;
 }
 
-impl ServiceMeshRequirer {
-    /// The requirer behind an endpoint of the charm's metadata. Asks Juju nothing.
-    ///
-    /// # Errors
-    /// If the endpoint has another interface, or is on the other side.
-    pub fn new(hook: &Hook, endpoint: impl Into<EndpointMeta>) -> Result<Self, EndpointError> {
-        let endpoint = endpoint.into();
-        endpoint.check(INTERFACE, EndpointRole::Requires)?;
-        Ok(Self { hook: hook.clone(), endpoint })
-    }
+/// The mesh.
+#[derive(Clone, Copy, Debug)]
+pub enum Provider {}
 
-    /// Plans to say what the mesh should allow, on the leader; other units do nothing.
-    pub async fn publish(&self, policies: &RequirerAppData) -> Result<(), ToolError> {
-        if self.hook.is_leader().await? {
-            for relation in self.hook.relations(&self.endpoint.name).await? {
-                relation.set_app(policies.changes());
-            }
-        }
-        Ok(())
-    }
-
-    /// What the mesh has published.
-    pub async fn published(&self) -> Result<Remote<ProviderAppData>, ToolError> {
-        match self.hook.relations(&self.endpoint.name).await?.first() {
-            Some(relation) => Ok(ProviderAppData::read(relation.remote_app_data().await?.as_ref())),
-            None => Ok(Remote::Absent),
-        }
-    }
+impl Party for Provider {
+    const INTERFACE: &'static str = INTERFACE;
+    const ROLE: EndpointRole = EndpointRole::Provides;
+    type Own = ProviderAppData;
+    type Other = RequirerAppData;
 }
+
+/// The side that is to be part of a mesh, in one hook.
+pub type ServiceMeshRequirer = Exchange<Requirer>;
 
 /// The mesh, in one hook.
-#[derive(Clone)]
-pub struct ServiceMeshProvider {
-    hook: Hook,
-    endpoint: EndpointMeta,
-}
-
-impl ServiceMeshProvider {
-    /// The provider behind an endpoint of the charm's metadata. Asks Juju nothing.
-    ///
-    /// # Errors
-    /// If the endpoint has another interface, or is on the other side.
-    pub fn new(hook: &Hook, endpoint: impl Into<EndpointMeta>) -> Result<Self, EndpointError> {
-        let endpoint = endpoint.into();
-        endpoint.check(INTERFACE, EndpointRole::Provides)?;
-        Ok(Self { hook: hook.clone(), endpoint })
-    }
-
-    /// Plans to tell every application what makes it part of the mesh, on the leader; other units do nothing.
-    pub async fn publish(&self, data: &ProviderAppData) -> Result<(), ToolError> {
-        if self.hook.is_leader().await? {
-            for relation in self.hook.relations(&self.endpoint.name).await? {
-                relation.set_app(data.changes());
-            }
-        }
-        Ok(())
-    }
-
-    /// Each relation with what its application wants to be allowed.
-    pub async fn policies(&self) -> Result<Vec<(Relation, Remote<RequirerAppData>)>, ToolError> {
-        let read = |relation: Relation| async move {
-            let data = RequirerAppData::read(relation.remote_app_data().await?.as_ref());
-            Ok((relation, data))
-        };
-        try_join_all(self.hook.relations(&self.endpoint.name).await?.into_iter().map(read)).await
-    }
-}
+pub type ServiceMeshProvider = Exchange<Provider>;
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,11 @@
 //! From databags to types and back.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::try_join_all;
 use serde::{Serialize, de::DeserializeOwned};
 
-use juju_ops::{Databag, DatabagError, Encoding, Event, Hook, Relation, Remote, ToolError};
+use juju_ops::{Databag, DatabagError, Encoding, Event, Hook, Relation, Remote, ToolError, UnitName};
 
 use crate::EndpointMeta;
 
@@ -60,6 +63,17 @@ pub(crate) async fn relation_of_event(
         _ => return Ok(None),
     };
     Ok(hook.relations(&endpoint.name).await?.into_iter().find(|relation| relation.id() == id))
+}
+
+/// The units on the other side with what each of them has written.
+pub(crate) async fn remote_units<T: Wire>(
+    relation: &Relation,
+) -> Result<BTreeMap<UnitName, Remote<T>>, ToolError> {
+    let read = |unit: UnitName| async move {
+        let data = T::read(relation.remote_unit_data(&unit).await?.as_ref());
+        Ok((unit, data))
+    };
+    Ok(try_join_all(relation.units().await?.into_iter().map(read)).await?.into_iter().collect())
 }
 
 /// Text of another charm for a log line or status message: one line, not long.
