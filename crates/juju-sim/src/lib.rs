@@ -41,6 +41,7 @@ pub mod client;
 pub mod context;
 pub mod event;
 pub mod jujuc;
+pub mod kubernetes;
 pub mod model;
 pub mod pebble;
 pub mod session;
