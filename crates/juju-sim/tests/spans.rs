@@ -21,7 +21,7 @@ async fn sink() -> Sink {
         receivers: Protocol::ALL.map(|protocol| (protocol, 0)).into(),
         api_port: Some(0),
         grpc_api_port: Some(0),
-        multitenancy: false,
+        ..SinkConfig::default()
     };
     Sink::start(config).await.unwrap()
 }
@@ -221,8 +221,11 @@ async fn urls_have_the_form_of_their_transport() {
         Err(SendError::Url { reason, .. }) => reason,
         other => panic!("{url}: {other:?}"),
     };
-    assert_eq!(reason(Protocol::OtlpHttp, "host:4318").await, "expected http://host:port");
-    assert_eq!(reason(Protocol::OtlpHttp, "https://host:4318").await, "TLS is not supported");
+    assert_eq!(
+        reason(Protocol::OtlpHttp, "host:4318").await,
+        "expected http://host:port or https://host:port"
+    );
+    assert_eq!(reason(Protocol::OtlpHttp, "ftp://host:4318").await, "expected the scheme http or https");
     assert_eq!(reason(Protocol::OtlpGrpc, "grpc://host:4317").await, "expected host:port");
     assert_eq!(reason(Protocol::OtlpGrpc, "host").await, "it names no port");
     assert_eq!(reason(Protocol::Zipkin, "http://a:b@host").await, "it must not carry credentials");

@@ -12,7 +12,9 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::otlp::Encoding;
-use super::{Protocol, SendConfig, SendError, Sink, SinkConfig, SinkError, send};
+use super::{
+    Protocol, SendConfig, SendError, Sink, SinkConfig, SinkError, SteadyConfig, TlsError, send, steady,
+};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -38,6 +40,9 @@ pub enum CliError {
     /// The sink did not start.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// New certificates cannot be used.
+    #[error("the certificates stay as they are: {0}")]
+    Reload(#[from] TlsError),
     /// The spans cannot be sent that way.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -68,21 +73,28 @@ pub struct SinkArgs {
     /// Port of the gRPC API, which answers every call with "unimplemented"
     #[arg(long, value_name = "PORT")]
     grpc_api_port: Option<u16>,
+    /// Unix socket to make for whoever runs this: the HTTP API, POST /reload for new certificates, POST /end
+    #[arg(long, value_name = "FILE")]
+    control: Option<PathBuf>,
     /// How to print the listeners at the start and the counts at the end
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
 
 /// Send spans as an instrumented program would.
+///
+/// TLS is spoken where the URL says https, and with gRPC where --tls says so.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::doc_markdown, reason = "help texts are read in terminals")]
 pub struct SendArgs {
     /// otlp_http, otlp_grpc, zipkin, jaeger_thrift_http or jaeger_grpc
     #[arg(long)]
     protocol: Protocol,
-    /// Receiver as published over a tracing relation: http://HOST:PORT, or HOST:PORT for gRPC
+    /// Receiver as published over a tracing relation: http[s]://HOST:PORT, or HOST:PORT for gRPC
     #[arg(long)]
     url: String,
+    #[command(flatten)]
+    trust: Trust,
     /// How many spans to send
     #[arg(long, default_value_t = 10)]
     spans: u64,
@@ -115,6 +127,53 @@ pub struct SendArgs {
     format: Format,
 }
 
+/// Send spans at an even rate to several receivers until told to stop, and say what failed and when.
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("end").required(true))]
+#[expect(clippy::doc_markdown, reason = "help texts are read in terminals")]
+pub struct SteadyArgs {
+    /// A receiver, for example otlp_http=https://HOST:4318 or otlp_grpc=HOST:4317; repeatable
+    #[arg(long = "to", value_name = "PROTOCOL=URL", value_parser = destination, required = true)]
+    receivers: Vec<(Protocol, String)>,
+    #[command(flatten)]
+    trust: Trust,
+    /// Spans in a second to each receiver
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rate: u32,
+    /// Seconds after which to stop
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, group = "end")]
+    duration: Option<f64>,
+    /// Stop at SIGTERM or SIGINT
+    #[arg(long, group = "end")]
+    until_stopped: bool,
+    /// Requests that share a connection
+    #[arg(long, value_name = "REQUESTS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    per_connection: u32,
+    /// Seconds for each span, with retries
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds)]
+    patience: f64,
+    /// Also try each receiver that has TLS without it, at the same rate, and count how often it takes that
+    #[arg(long)]
+    probe_plain: bool,
+    /// Name of the service that the spans come from
+    #[arg(long, default_value = "juju-sim")]
+    service: String,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// What to trust.
+#[derive(Debug, Clone, Args)]
+struct Trust {
+    /// Speak TLS also where the URL has no scheme, as with gRPC
+    #[arg(long)]
+    tls: bool,
+    /// Certificates to trust, PEM; needed for TLS
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+}
+
 impl SinkArgs {
     /// The configuration that the arguments describe: the Tempo configuration, if one is named, with the other
     /// arguments laid over it.
@@ -134,11 +193,12 @@ impl SinkArgs {
         config.receivers.extend(self.receivers.iter().copied());
         config.api_port = self.api_port.or(config.api_port);
         config.grpc_api_port = self.grpc_api_port.or(config.grpc_api_port);
+        config.control.clone_from(&self.control);
         Ok(config)
     }
 
-    /// Receives until the process is asked to end by SIGTERM or SIGINT. Prints where it listens, and at the end
-    /// what arrived.
+    /// Receives until the process is asked to end by SIGTERM, SIGINT or at its control socket. Prints where it
+    /// listens, and at the end what arrived. SIGHUP makes it read its certificates anew.
     ///
     /// # Errors
     /// The sink cannot start, or the output cannot be written.
@@ -146,15 +206,22 @@ impl SinkArgs {
         // Before the first line of output, so that whoever reads that line may end this process in good order.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         let sink = Sink::start(self.config()?).await?;
         let listening: BTreeMap<&str, String> =
             sink.addresses().map(|(name, address)| (name, address.to_string())).collect();
         print(self.format, &serde_json::json!({ "listening": listening }), |out| {
             listening.iter().try_for_each(|(name, address)| writeln!(out, "{name:<20} listens on {address}"))
         })?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                () = sink.asked_to_end() => break,
+                _ = hangup.recv() => if let Err(error) = sink.reload_certificates() {
+                    eprintln!("{}", CliError::Reload(error));
+                },
+            }
         }
         let counts = sink.shutdown().await;
         print(self.format, &serde_json::json!({ "counts": counts }), |out| {
@@ -183,6 +250,8 @@ impl SendArgs {
             seed: self.seed,
             gzip: self.gzip,
             encoding: if self.json { Encoding::Json } else { Encoding::Protobuf },
+            tls: self.trust.tls,
+            ca_file: self.trust.ca_file.clone(),
             ..SendConfig::new(self.protocol, self.url.as_str())
         }
     }
@@ -209,6 +278,64 @@ impl SendArgs {
     }
 }
 
+impl SteadyArgs {
+    /// The configuration that the arguments describe.
+    pub fn config(&self) -> SteadyConfig {
+        SteadyConfig {
+            rate: self.rate,
+            tls: self.trust.tls,
+            ca_file: self.trust.ca_file.clone(),
+            service_name: self.service.clone(),
+            requests_per_connection: self.per_connection,
+            patience: Duration::from_secs_f64(self.patience),
+            probe_plain: self.probe_plain,
+            ..SteadyConfig::new(self.receivers.iter().cloned().collect())
+        }
+    }
+
+    /// Sends until it is time to stop, and prints what became of it. The exit code is 0 only if every span was
+    /// accepted, and no plain text.
+    ///
+    /// # Errors
+    /// A URL or the certificates cannot be used, or the output cannot be written.
+    pub async fn run(self) -> Result<ExitCode, CliError> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let over = async {
+            match self.duration {
+                Some(seconds) => tokio::time::sleep(Duration::from_secs_f64(seconds)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = over => {}
+            }
+        };
+        let sent = steady(self.config(), stop).await?;
+        print(self.format, &sent, |out| {
+            for (protocol, counts) in &sent.protocols {
+                let super::SteadyCounts { accepted, failed, requests, connections, troubles, plain_text } =
+                    counts;
+                writeln!(
+                    out,
+                    "{protocol:<20} {accepted} accepted, {failed} failed ({requests} requests, {connections} connections)"
+                )?;
+                if let Some(super::PlainText { tries, accepted, .. }) = plain_text {
+                    writeln!(out, "  plain text: {accepted} of {tries} accepted")?;
+                }
+                for super::Trouble { at, reason } in troubles {
+                    writeln!(out, "  {}.{:03} {reason}", at / 1000, at % 1000)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(if sent.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
 fn print(
     format: Format,
     value: &impl Serialize,
@@ -232,6 +359,11 @@ fn receiver(text: &str) -> Result<(Protocol, u16), String> {
     let (protocol, port) = attribute(text)?;
     let protocol = protocol.parse().map_err(|error: super::UnknownProtocol| error.to_string())?;
     Ok((protocol, port.parse().map_err(|error| format!("port {port:?}: {error}"))?))
+}
+
+fn destination(text: &str) -> Result<(Protocol, String), String> {
+    let (protocol, url) = attribute(text)?;
+    Ok((protocol.parse().map_err(|error: super::UnknownProtocol| error.to_string())?, url))
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {
@@ -306,5 +438,41 @@ mod tests {
             assert!(parse(&format!("send --protocol zipkin --url x {wrong}")).is_err(), "{wrong}");
         }
         assert!(parse("send --protocol opencensus --url x").is_err());
+    }
+
+    #[derive(Parser)]
+    struct SteadyCommand {
+        #[command(flatten)]
+        args: SteadyArgs,
+    }
+
+    #[test]
+    fn steady_sending_has_receivers_and_an_end() {
+        let parse = |words: &str| {
+            SteadyCommand::try_parse_from(words.split_whitespace()).map(|command| command.args.config())
+        };
+        let config = parse(
+            "steady --to otlp_grpc=h:1 --to zipkin=https://h:2 --until-stopped --rate 7 --tls --ca-file /ca --probe-plain",
+        )
+        .unwrap();
+        let receivers = [(Protocol::OtlpGrpc, "h:1"), (Protocol::Zipkin, "https://h:2")];
+        let expected = SteadyConfig {
+            rate: 7,
+            tls: true,
+            ca_file: Some("/ca".into()),
+            probe_plain: true,
+            ..SteadyConfig::new(receivers.map(|(protocol, url)| (protocol, url.to_owned())).into())
+        };
+        assert_eq!(config, expected);
+        assert!(parse("steady --to zipkin=http://h:1 --duration 0.5").is_ok());
+        for wrong in [
+            "--to zipkin=http://h:1",
+            "--duration 1",
+            "--to zipkin --duration 1",
+            "--to smoke=h:1 --duration 1",
+            "--to zipkin=h --duration 1 --until-stopped",
+        ] {
+            assert!(parse(&format!("steady {wrong}")).is_err(), "{wrong}");
+        }
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
-use super::{Protocol, SinkError, default_port};
+use super::{Protocol, SinkError, TlsFiles, default_port};
 
 /// Where a [`Sink`](super::Sink) listens. Port 0 means any free port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,16 @@ pub struct SinkConfig {
     pub grpc_api_port: Option<u16>,
     /// Whether `/metrics` tells tenants apart. Without it, all spans belong to `single-tenant`, as in Tempo.
     pub multitenancy: bool,
+    /// The receivers that speak TLS, and what they present. The others are plain.
+    pub tls: BTreeMap<Protocol, TlsFiles>,
+    /// What the HTTP API presents; plain without it.
+    pub api_tls: Option<TlsFiles>,
+    /// What the gRPC API presents; plain without it.
+    pub grpc_api_tls: Option<TlsFiles>,
+    /// A Unix socket to be made for whoever runs this sink: the HTTP API in plain text, and `POST /reload`, which
+    /// reads the certificates anew, and `POST /end`, after which [`Sink::asked_to_end`](super::Sink::asked_to_end)
+    /// returns.
+    pub control: Option<PathBuf>,
 }
 
 impl Default for SinkConfig {
@@ -32,6 +42,10 @@ impl Default for SinkConfig {
             api_port: None,
             grpc_api_port: None,
             multitenancy: false,
+            tls: BTreeMap::new(),
+            api_tls: None,
+            grpc_api_tls: None,
+            control: None,
         }
     }
 }
@@ -57,8 +71,8 @@ struct Document {
 struct Server {
     http_listen_port: Option<u16>,
     grpc_listen_port: Option<u16>,
-    http_tls_config: Option<IgnoredAny>,
-    grpc_tls_config: Option<IgnoredAny>,
+    http_tls_config: Option<ServerTls>,
+    grpc_tls_config: Option<ServerTls>,
 }
 
 #[derive(Deserialize, Default)]
@@ -79,29 +93,60 @@ struct Receiver {
 #[serde(default)]
 struct Endpoint {
     endpoint: Option<String>,
-    tls: Option<IgnoredAny>,
+    tls: Option<ServerTls>,
+}
+
+/// A server's side of TLS, as Tempo's own servers and its receivers write it.
+#[derive(Deserialize, Default, Clone)]
+#[serde(default)]
+struct ServerTls {
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    client_ca_file: Option<PathBuf>,
+    client_auth_type: Option<String>,
+}
+
+impl ServerTls {
+    fn files(self) -> Result<TlsFiles, String> {
+        // A receiver that names authorities for clients requires their certificates; a server says so itself.
+        let required = match self.client_auth_type.as_deref() {
+            None => self.client_ca_file.is_some(),
+            Some(kind) => kind.starts_with("Require"),
+        };
+        if required {
+            return Err("tls: certificates of clients are not supported".to_owned());
+        }
+        match (self.cert_file, self.key_file) {
+            (Some(cert_file), Some(key_file)) => Ok(TlsFiles { cert_file, key_file }),
+            _ => Err("tls: it needs cert_file and key_file".to_owned()),
+        }
+    }
 }
 
 impl SinkConfig {
     /// The listeners that Tempo would open under `roles` (for example `distributor` or `all`) with this
     /// configuration document: receivers only if a role runs the distributor, the API ports always.
     ///
-    /// Receivers that this sink does not know (Kafka, other transports of Jaeger) are left out.
+    /// Receivers that this sink does not know (Kafka, other transports of Jaeger) are left out. Clients are never
+    /// asked for certificates; where these are optional (`VerifyClientCertIfGiven`), that makes no difference.
     ///
     /// # Errors
     /// [`SinkError::Config`]: the document is no YAML of that shape, an endpoint is no `host:port`, the receivers
-    /// are to listen on different addresses, or something asks for TLS.
+    /// are to listen on different addresses, or a server with TLS names no certificate or requires its clients'.
     pub fn from_tempo_config(yaml: &str, roles: &[impl AsRef<str>]) -> Result<Self, SinkError> {
         let document: Document =
             serde_yaml::from_str(yaml).map_err(|error| SinkError::Config(error.to_string()))?;
         let server = document.server;
-        if server.http_tls_config.is_some() || server.grpc_tls_config.is_some() {
-            return Err(SinkError::Config("server: TLS is not supported".to_owned()));
-        }
+        let server_tls = |tls: Option<ServerTls>| {
+            let files = tls.map(ServerTls::files).transpose();
+            files.map_err(|reason| SinkError::Config(format!("server: {reason}")))
+        };
         let mut config = Self {
             api_port: Some(server.http_listen_port.unwrap_or(DEFAULT_HTTP_PORT)),
             grpc_api_port: Some(server.grpc_listen_port.unwrap_or(DEFAULT_GRPC_PORT)),
             multitenancy: document.multitenancy_enabled,
+            api_tls: server_tls(server.http_tls_config)?,
+            grpc_api_tls: server_tls(server.grpc_tls_config)?,
             ..Self::default()
         };
         if !roles.iter().any(|role| RECEIVING_ROLES.contains(&role.as_ref())) {
@@ -129,8 +174,11 @@ impl SinkConfig {
                     .collect()
             };
             for (protocol, endpoint) in found {
-                let (address, port) = listen(protocol, &endpoint)
-                    .map_err(|reason| SinkError::Config(format!("receiver {protocol}: {reason}")))?;
+                let failed = |reason| SinkError::Config(format!("receiver {protocol}: {reason}"));
+                let (address, port) = listen(protocol, &endpoint).map_err(failed)?;
+                if let Some(tls) = endpoint.tls {
+                    config.tls.insert(protocol, tls.files().map_err(failed)?);
+                }
                 if *bind.get_or_insert(address) != address {
                     let reason = format!("receiver {protocol}: all receivers must listen on one address");
                     return Err(SinkError::Config(reason));
@@ -144,9 +192,6 @@ impl SinkConfig {
 }
 
 fn listen(protocol: Protocol, endpoint: &Endpoint) -> Result<(IpAddr, u16), String> {
-    if endpoint.tls.is_some() {
-        return Err("TLS is not supported".to_owned());
-    }
     let Some(text) = &endpoint.endpoint else {
         return Ok((address(DEFAULT_HOST)?, default_port(protocol)));
     };
@@ -200,6 +245,27 @@ server: {grpc_listen_port: 9096, http_listen_port: 3200}
     }
 
     #[test]
+    fn tls_blocks_name_what_each_listener_presents() {
+        let yaml = "
+distributor:
+  receivers:
+    otlp:
+      protocols:
+        grpc: {endpoint: '0.0.0.0:4317', tls: {ca_file: /ca, cert_file: /c, key_file: /k}}
+        http: {endpoint: '0.0.0.0:4318'}
+    zipkin: {endpoint: '0.0.0.0:9411', tls: {cert_file: /c, key_file: /k}}
+server:
+  http_tls_config: {cert_file: /c, client_auth_type: VerifyClientCertIfGiven, client_ca_file: /ca, key_file: /k}
+";
+        let config = SinkConfig::from_tempo_config(yaml, &["all"]).unwrap();
+        let files = TlsFiles { cert_file: "/c".into(), key_file: "/k".into() };
+        let with = [Protocol::OtlpGrpc, Protocol::Zipkin].map(|protocol| (protocol, files.clone()));
+        assert_eq!(config.tls, BTreeMap::from(with));
+        assert_eq!((config.api_tls, config.grpc_api_tls), (Some(files), None));
+        assert_eq!(SinkConfig::from_tempo_config(ALL, &["all"]).unwrap().tls, BTreeMap::new());
+    }
+
+    #[test]
     fn other_roles_have_only_the_api() {
         let config = SinkConfig::from_tempo_config(ALL, &["ingester"]).unwrap();
         assert_eq!(config.receivers, BTreeMap::new());
@@ -218,10 +284,15 @@ server: {grpc_listen_port: 9096, http_listen_port: 3200}
     #[test]
     fn what_cannot_be_honoured_is_refused_by_name() {
         let refused = |yaml: &str| SinkConfig::from_tempo_config(yaml, &["all"]).unwrap_err().to_string();
-        let tls =
-            refused("distributor: {receivers: {zipkin: {endpoint: '0.0.0.0:1', tls: {cert_file: /c}}}}");
-        assert!(tls.contains("zipkin") && tls.contains("TLS"), "{tls}");
-        assert!(refused("server: {http_tls_config: {cert_file: /c}}").contains("TLS"));
+        let receiver = |tls: &str| {
+            refused(&format!("distributor: {{receivers: {{zipkin: {{endpoint: '0.0.0.0:1', tls: {tls}}}}}}}"))
+        };
+        let keyless = receiver("{cert_file: /c}");
+        assert!(keyless.contains("zipkin") && keyless.contains("key_file"), "{keyless}");
+        assert!(receiver("{cert_file: /c, key_file: /k, client_ca_file: /a}").contains("clients"));
+        assert!(refused("server: {http_tls_config: {cert_file: /c}}").contains("key_file"));
+        let required = "{cert_file: /c, key_file: /k, client_auth_type: RequireAndVerifyClientCert}";
+        assert!(refused(&format!("server: {{grpc_tls_config: {required}}}")).contains("clients"));
         assert!(refused("distributor: {receivers: {zipkin: {endpoint: nowhere}}}").contains("nowhere"));
         assert!(refused("distributor: {receivers: {zipkin: {endpoint: 'a:99999'}}}").contains("99999"));
         let mixed = "{otlp: {protocols: {http: {endpoint: '127.0.0.1:1'}, grpc: {endpoint: '0.0.0.0:2'}}}}";

@@ -6,6 +6,10 @@
 //!   answers as they answer, and counts what arrived.
 //! * [`send()`] stands where an instrumented workload stands. It takes a URL exactly as a coordinator publishes
 //!   it, and exports spans to it with the retries of an OpenTelemetry exporter.
+//! * [`steady()`] does so at an even rate in several protocols at once, until it is told to stop, and can try at the
+//!   same time whether the same ports take plain text.
+//!
+//! Both ends speak TLS. A sender trusts the certificates of one file and nothing else.
 //!
 //! | [`Protocol`] | request | body | success |
 //! |---|---|---|---|
@@ -28,7 +32,9 @@ mod model;
 mod protocol;
 mod send;
 mod sink;
+mod steady;
 mod thrift;
+mod tls;
 
 pub mod cli;
 pub mod jaeger;
@@ -41,6 +47,8 @@ pub use model::{Batch, Generator, Span};
 pub use protocol::{Protocol, Transport, UnknownProtocol, default_port, export_path};
 pub use send::{SendConfig, SendError, Sent, send};
 pub use sink::{MAX_GRPC_MESSAGE, MAX_HTTP_BODY, Sink, SinkError};
+pub use steady::{PROBE_SERVICE, PlainText, Steady, SteadyConfig, SteadyCounts, Trouble, steady};
+pub use tls::{TlsError, TlsFiles};
 
 /// A payload that its protocol does not allow. The text says what was wrong, not where it came from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,9 @@
 //! The sending end: exports spans as an instrumented program does.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http_body_util::Full;
@@ -10,14 +13,17 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, RETRY
 use hyper::http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 use super::body::{collect, gzip};
 use super::sink::TENANT_HEADER;
-use super::{Batch, Generator, Protocol, Transport, export_path, grpc, jaeger, otlp, zipkin};
+use super::{Batch, Generator, Protocol, TlsError, Transport, export_path, grpc, jaeger, otlp, tls, zipkin};
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 1 << 20;
@@ -37,9 +43,13 @@ const MAX_TRACE_IDS: usize = 1000;
 pub struct SendConfig {
     /// How to send it.
     pub protocol: Protocol,
-    /// The receiver, as the `tracing` relation publishes it: `http://host:port` for HTTP protocols, `host:port`
-    /// for gRPC ones. A path is kept and the protocol's own path put behind it.
+    /// The receiver, as the `tracing` relation publishes it: `http://host:port` or `https://host:port` for HTTP
+    /// protocols, `host:port` for gRPC ones. A path is kept and the protocol's own path put behind it.
     pub url: String,
+    /// Whether a URL without a scheme, which is all that gRPC has, means TLS.
+    pub tls: bool,
+    /// The certificates to trust, PEM; whatever they did not sign is not sent to. TLS needs it.
+    pub ca_file: Option<PathBuf>,
     /// How many spans to send.
     pub spans: u64,
     /// The most spans in one request; at least 1.
@@ -66,6 +76,8 @@ impl SendConfig {
         Self {
             protocol,
             url: url.into(),
+            tls: false,
+            ca_file: None,
             spans: 10,
             batch: 5,
             service_name: "juju-sim".to_owned(),
@@ -123,6 +135,15 @@ pub enum SendError {
     /// The tenant cannot stand in a header.
     #[error("invalid tenant {0:?}")]
     Tenant(String),
+    /// The receiver wants TLS, and nothing is trusted.
+    #[error("{url:?} needs TLS, and so a file with the certificates to trust")]
+    NoAuthority {
+        /// The URL as given.
+        url: String,
+    },
+    /// The certificates to trust cannot be read.
+    #[error(transparent)]
+    Authority(#[from] TlsError),
 }
 
 /// Sends generated spans and says what became of them.
@@ -134,28 +155,10 @@ pub enum SendError {
 /// # Errors
 /// The configuration cannot be used. Whatever happens on the network is in [`Sent`].
 pub async fn send(config: SendConfig) -> Result<Sent, SendError> {
-    let target = Target::new(config.protocol, &config.url)?;
-    if let Some(tenant) = &config.tenant {
-        hyper::header::HeaderValue::from_str(tenant).map_err(|_| SendError::Tenant(tenant.clone()))?;
-    }
-    let resource = config.resource.clone().into_iter().collect();
-    let mut generator = Generator::new(&config.service_name, resource, config.seed, SystemTime::now());
-    let mut exporter = Exporter {
-        deadline: Instant::now() + config.timeout.min(MAX_TIMEOUT),
-        sent: Sent {
-            protocol: config.protocol,
-            url: config.url.clone(),
-            accepted: 0,
-            failed: 0,
-            requests: 0,
-            connections: 0,
-            trace_ids: Vec::new(),
-            errors: Vec::new(),
-        },
-        connection: None,
-        target,
-        config,
-    };
+    let timeout = config.timeout;
+    let mut exporter = Exporter::new(config)?;
+    exporter.within(timeout);
+    let mut generator = exporter.generator();
     let mut left = exporter.config.spans;
     while left > 0 {
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(exporter.config.batch.max(1));
@@ -170,32 +173,49 @@ pub async fn send(config: SendConfig) -> Result<Sent, SendError> {
 }
 
 /// A receiver, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Target {
     host: String,
     port: u16,
+    tls: Option<Tls>,
     /// Scheme and authority for gRPC, which wants a whole URI; only the path for HTTP/1.1.
     uri: Uri,
     authority: String,
 }
 
+/// What it takes to speak TLS with a receiver.
+#[derive(Debug, Clone)]
+struct Tls {
+    config: Arc<ClientConfig>,
+    /// What the receiver's certificate has to say.
+    name: ServerName<'static>,
+}
+
 impl Target {
-    fn new(protocol: Protocol, url: &str) -> Result<Self, SendError> {
+    fn new(config: &SendConfig) -> Result<Self, SendError> {
+        let (protocol, url) = (config.protocol, config.url.as_str());
         let invalid =
             |reason: &str| SendError::Url { protocol, url: url.to_owned(), reason: reason.to_owned() };
         let uri: Uri =
             url.parse().map_err(|error: hyper::http::uri::InvalidUri| invalid(&error.to_string()))?;
-        match (uri.scheme().map(Scheme::as_str), protocol.transport()) {
-            (Some("http"), _) | (None, Transport::Grpc) => {}
-            (Some("https"), _) => return Err(invalid("TLS is not supported")),
-            (None, Transport::Http) => return Err(invalid("expected http://host:port")),
-            (Some(_), Transport::Http) => return Err(invalid("expected the scheme http")),
+        let encrypted = match (uri.scheme().map(Scheme::as_str), protocol.transport()) {
+            (Some("http"), _) => false,
+            (Some("https"), _) => true,
+            (None, Transport::Grpc) => config.tls,
+            (None, Transport::Http) => return Err(invalid("expected http://host:port or https://host:port")),
+            (Some(_), Transport::Http) => return Err(invalid("expected the scheme http or https")),
             (Some(_), Transport::Grpc) => return Err(invalid("expected host:port")),
-        }
+        };
         let authority = uri.authority().ok_or_else(|| invalid("it names no host"))?;
         let port = match (authority.port_u16(), protocol.transport()) {
             (Some(port), _) => port,
-            (None, Transport::Http) => 80,
+            (None, Transport::Http) => {
+                if encrypted {
+                    443
+                } else {
+                    80
+                }
+            }
             (None, Transport::Grpc) => return Err(invalid("it names no port")),
         };
         if authority.as_str().contains('@') {
@@ -204,22 +224,31 @@ impl Target {
         let path = format!("{}{}", uri.path().trim_end_matches('/'), export_path(protocol));
         let path = if protocol == Protocol::JaegerThriftHttp { path + "?format=jaeger.thrift" } else { path };
         let request_uri =
-            build_uri(protocol.transport(), authority, &path).map_err(|error| invalid(&error))?;
-        Ok(Self {
-            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port,
-            uri: request_uri,
-            authority: authority.to_string(),
-        })
+            build_uri(protocol.transport(), encrypted, authority, &path).map_err(|error| invalid(&error))?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let tls = if encrypted {
+            let ca_file =
+                config.ca_file.as_ref().ok_or_else(|| SendError::NoAuthority { url: url.to_owned() })?;
+            let name = ServerName::try_from(host.clone()).map_err(|error| invalid(&error.to_string()))?;
+            Some(Tls { config: tls::client(ca_file, protocol.transport())?, name })
+        } else {
+            None
+        };
+        Ok(Self { host, port, tls, uri: request_uri, authority: authority.to_string() })
     }
 }
 
-fn build_uri(transport: Transport, authority: &Authority, path: &str) -> Result<Uri, String> {
+fn build_uri(
+    transport: Transport,
+    encrypted: bool,
+    authority: &Authority,
+    path: &str,
+) -> Result<Uri, String> {
     let path: PathAndQuery = path.parse().map_err(|error| format!("{error}"))?;
     match transport {
         Transport::Http => Ok(path.into()),
         Transport::Grpc => Uri::builder()
-            .scheme(Scheme::HTTP)
+            .scheme(if encrypted { Scheme::HTTPS } else { Scheme::HTTP })
             .authority(authority.clone())
             .path_and_query(path)
             .build()
@@ -270,17 +299,86 @@ impl Failure {
     }
 }
 
-struct Exporter {
+/// Sends batches over one connection at a time, and keeps count.
+pub(crate) struct Exporter {
     config: SendConfig,
     target: Target,
     deadline: Instant,
     connection: Option<Connection>,
     sent: Sent,
+    /// Failed attempts, the first ones, with their times.
+    troubles: Vec<(SystemTime, String)>,
 }
 
 impl Exporter {
+    pub(crate) fn new(config: SendConfig) -> Result<Self, SendError> {
+        let target = Target::new(&config)?;
+        if let Some(tenant) = &config.tenant {
+            hyper::header::HeaderValue::from_str(tenant).map_err(|_| SendError::Tenant(tenant.clone()))?;
+        }
+        let sent = Sent {
+            protocol: config.protocol,
+            url: config.url.clone(),
+            accepted: 0,
+            failed: 0,
+            requests: 0,
+            connections: 0,
+            trace_ids: Vec::new(),
+            errors: Vec::new(),
+        };
+        Ok(Self { config, target, deadline: Instant::now(), connection: None, sent, troubles: Vec::new() })
+    }
+
+    /// Makes the spans that the configuration describes.
+    pub(crate) fn generator(&self) -> Generator {
+        let resource = self.config.resource.clone().into_iter().collect();
+        Generator::new(&self.config.service_name, resource, self.config.seed, SystemTime::now())
+    }
+
+    /// Whatever is exported from now on has this much time, with retries.
+    pub(crate) fn within(&mut self, timeout: Duration) {
+        self.deadline = Instant::now() + timeout.min(MAX_TIMEOUT);
+    }
+
+    /// Lets the next attempt open a connection of its own.
+    pub(crate) fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.target.tls.is_some()
+    }
+
+    /// The same receiver, spoken to without TLS.
+    pub(crate) fn plain(&self) -> Result<Self, SendError> {
+        let mut config = self.config.clone();
+        config.tls = false;
+        config.url = config.url.replacen("https://", "http://", 1);
+        let mut plain = Self::new(config)?;
+        // A URL that names no port means another one without TLS.
+        plain.target.port = self.target.port;
+        Ok(plain)
+    }
+
+    /// What became of everything so far.
+    pub(crate) fn sent(&self) -> &Sent {
+        &self.sent
+    }
+
+    /// The first failed attempts.
+    pub(crate) fn troubles(&self) -> &[(SystemTime, String)] {
+        &self.troubles
+    }
+
+    /// One attempt, not counted: whether the receiver took the spans.
+    pub(crate) async fn probe(&mut self, batch: &Batch) -> bool {
+        let payload = self.payload(batch);
+        let attempt = tokio::time::timeout_at(self.deadline, self.attempt(payload)).await;
+        matches!(attempt, Ok(Ok(rejected)) if rejected < batch.spans.len() as u64)
+    }
+
     /// Sends one batch and counts it. `false` when the time is over.
-    async fn export(&mut self, batch: &Batch) -> bool {
+    pub(crate) async fn export(&mut self, batch: &Batch) -> bool {
         let count = batch.spans.len() as u64;
         let payload = self.payload(batch);
         let mut pause = FIRST_PAUSE;
@@ -357,15 +455,30 @@ impl Exporter {
     }
 
     async fn connect(&mut self) -> Result<Connection, Failure> {
-        let Target { host, port, .. } = &self.target;
+        let Target { host, port, tls, .. } = &self.target;
         let stream = TcpStream::connect((host.as_str(), *port))
             .await
             .map_err(|error| Failure::transient(format_args!("cannot connect to {host}:{port}: {error}")))?;
         let _ = stream.set_nodelay(true);
         self.sent.connections += 1;
-        handshake(self.config.protocol.transport(), stream)
-            .await
-            .map_err(|error| Failure::transient(describe(&error)))
+        let transport = self.config.protocol.transport();
+        let started = match tls {
+            None => handshake(transport, stream).await,
+            Some(Tls { config, name }) => {
+                let connector = TlsConnector::from(Arc::clone(config));
+                let stream = connector
+                    .connect(name.clone(), stream)
+                    .await
+                    .map_err(|error| untrusted(&error, &format!("{host}:{port}")))?;
+                // Clients of gRPC do not go on without it, although the specification of HTTP/2 allows that.
+                if transport == Transport::Grpc && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+                    let reason = format_args!("{host}:{port} does not offer HTTP/2 over TLS");
+                    return Err(Failure::permanent(reason));
+                }
+                handshake(transport, stream).await
+            }
+        };
+        started.map_err(|error| Failure::transient(describe(&error)))
     }
 
     fn payload(&self, batch: &Batch) -> Bytes {
@@ -479,6 +592,9 @@ impl Exporter {
 
     fn remember_error(&mut self, text: String) {
         tracing::debug!(protocol = %self.config.protocol, url = self.config.url, error = text, "export failed");
+        if self.troubles.len() < MAX_ERRORS {
+            self.troubles.push((SystemTime::now(), text.clone()));
+        }
         if self.sent.errors.len() < MAX_ERRORS && !self.sent.errors.contains(&text) {
             self.sent.errors.push(text);
         }
@@ -494,7 +610,21 @@ impl Exporter {
     }
 }
 
-/// Starts HTTP on a stream. It is generic so that a stream with TLS can take the place of the plain one.
+/// Why TLS could not be agreed on. A certificate that is not trusted will not be trusted a moment later.
+fn untrusted(error: &io::Error, whom: &str) -> Failure {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            Failure::permanent(format_args!("the certificate of {whom} is not trusted: {error}"))
+        }
+        Some(rustls::Error::InvalidMessage(_)) => {
+            Failure::transient(format_args!("{whom} does not speak TLS: {error}"))
+        }
+        _ => Failure::transient(format_args!("no TLS with {whom}: {error}")),
+    }
+}
+
+/// Starts HTTP on a stream, whatever carries it.
 async fn handshake<S>(transport: Transport, stream: S) -> hyper::Result<Connection>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -1,11 +1,12 @@
 //! The receiving end.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fs, io};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -15,16 +16,19 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::body::{BodyError, ResponseBody, collect, gunzip};
 use super::counts::Ledger;
 use super::grpc::{self, Code, Status};
 use super::otlp::Encoding;
+use super::tls::Identity;
 use super::{
-    Batch, Counts, DecodeError, Protocol, SeenTrace, SinkConfig, Transport, export_path, jaeger, otlp, zipkin,
+    Batch, Counts, DecodeError, Protocol, SeenTrace, SinkConfig, TlsError, Transport, export_path, jaeger,
+    otlp, zipkin,
 };
 
 /// The most bytes of an HTTP body, as sent and as expanded: what a collector allows by default.
@@ -35,6 +39,8 @@ pub const MAX_GRPC_MESSAGE: usize = 4 << 20;
 pub(crate) const TENANT_HEADER: &str = "x-scope-orgid";
 /// How long a shutdown waits for requests that have begun.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Why a sink could not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +58,17 @@ pub enum SinkError {
         /// Why it cannot.
         source: io::Error,
     },
+    /// The control socket cannot be made.
+    #[error("cannot make the socket {path}: {source}", path = path.display())]
+    Control {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it cannot.
+        source: io::Error,
+    },
+    /// A listener has no usable certificate.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
 }
 
 /// Running receivers that count what arrives.
@@ -59,10 +76,31 @@ pub enum SinkError {
 /// Dropping a sink ends it at once; [`Sink::shutdown`] lets requests that have begun finish.
 #[derive(Debug)]
 pub struct Sink {
-    ledger: Arc<Ledger>,
+    shared: Arc<Shared>,
     addresses: Vec<(Door, SocketAddr)>,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
+}
+
+/// What all connections of a sink have in common.
+#[derive(Debug)]
+struct Shared {
+    ledger: Ledger,
+    /// What the listeners with TLS present.
+    identities: Vec<Arc<Identity>>,
+    /// Told when somebody at the control socket wants the sink to end.
+    end: Notify,
+}
+
+impl Shared {
+    /// Reads all certificates anew. Either all of them come into use, or none.
+    fn reload(&self) -> Result<(), TlsError> {
+        let read: Result<Vec<_>, _> = self.identities.iter().map(|identity| identity.read()).collect();
+        for (identity, config) in self.identities.iter().zip(read?) {
+            identity.replace(config);
+        }
+        Ok(())
+    }
 }
 
 /// What a listener is for.
@@ -71,6 +109,7 @@ enum Door {
     Receiver(Protocol),
     Api,
     GrpcApi,
+    Control,
 }
 
 impl Door {
@@ -79,13 +118,14 @@ impl Door {
             Self::Receiver(protocol) => protocol.name(),
             Self::Api => "api",
             Self::GrpcApi => "grpc_api",
+            Self::Control => "control",
         }
     }
 
     const fn transport(self) -> Transport {
         match self {
             Self::Receiver(protocol) => protocol.transport(),
-            Self::Api => Transport::Http,
+            Self::Api | Self::Control => Transport::Http,
             Self::GrpcApi => Transport::Grpc,
         }
     }
@@ -95,28 +135,71 @@ impl Sink {
     /// Opens all listeners and serves them on the current runtime.
     ///
     /// # Errors
-    /// [`SinkError::Listen`]; then nothing stays open.
+    /// [`SinkError::Listen`], [`SinkError::Control`], [`SinkError::Tls`]; then nothing stays open.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub async fn start(config: SinkConfig) -> Result<Self, SinkError> {
+    pub async fn start(mut config: SinkConfig) -> Result<Self, SinkError> {
+        let mut doors = Vec::new();
+        for (&protocol, &port) in &config.receivers {
+            doors.push((Door::Receiver(protocol), port, config.tls.remove(&protocol)));
+        }
+        doors.extend(config.api_port.map(|port| (Door::Api, port, config.api_tls.take())));
+        doors.extend(config.grpc_api_port.map(|port| (Door::GrpcApi, port, config.grpc_api_tls.take())));
+
+        let mut opened = Vec::new();
+        let mut identities = Vec::new();
+        for (door, port, files) in doors {
+            let identity =
+                files.map(|files| Identity::load(files, door.transport())).transpose()?.map(Arc::new);
+            identities.extend(identity.clone());
+            let address = SocketAddr::new(config.bind, port);
+            let failed = |source| SinkError::Listen { what: door.name(), address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            opened.push((door, listener.local_addr().map_err(failed)?, listener, identity));
+        }
+        let control = config.control.map(|path| {
+            // A socket that nobody listens at any more would be in the way.
+            let _ = fs::remove_file(&path);
+            UnixListener::bind(&path).map_err(|source| SinkError::Control { path, source })
+        });
+        let control = control.transpose()?;
+
         let mut sink = Self {
-            ledger: Arc::new(Ledger::new(config.receivers.keys().copied(), config.multitenancy)),
+            shared: Arc::new(Shared {
+                ledger: Ledger::new(config.receivers.keys().copied(), config.multitenancy),
+                identities,
+                end: Notify::new(),
+            }),
             addresses: Vec::new(),
             stop: watch::Sender::new(false),
             listeners: JoinSet::new(),
         };
-        let receivers = config.receivers.iter().map(|(&protocol, &port)| (Door::Receiver(protocol), port));
-        let api = config.api_port.map(|port| (Door::Api, port));
-        let grpc_api = config.grpc_api_port.map(|port| (Door::GrpcApi, port));
-        for (door, port) in receivers.chain(api).chain(grpc_api) {
-            let address = SocketAddr::new(config.bind, port);
-            let failed = |source| SinkError::Listen { what: door.name(), address, source };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            sink.addresses.push((door, listener.local_addr().map_err(failed)?));
-            sink.listeners.spawn(accept(listener, door, Arc::clone(&sink.ledger), sink.stop.subscribe()));
+        for (door, address, listener, identity) in opened {
+            sink.addresses.push((door, address));
+            let shared = Arc::clone(&sink.shared);
+            sink.listeners.spawn(accept(listener, door, identity, shared, sink.stop.subscribe()));
+        }
+        if let Some(listener) = control {
+            let shared = Arc::clone(&sink.shared);
+            sink.listeners.spawn(accept_control(listener, shared, sink.stop.subscribe()));
         }
         Ok(sink)
+    }
+
+    /// Reads the certificates and keys of all listeners anew. Connections that exist keep what they have; new ones
+    /// get the new ones.
+    ///
+    /// # Errors
+    /// A file cannot be used; then all listeners keep what they had.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.shared.reload()
+    }
+
+    /// Returns when somebody asks at the control socket for this sink to end. The sink goes on until
+    /// [`Sink::shutdown`].
+    pub async fn asked_to_end(&self) {
+        self.shared.end.notified().await;
     }
 
     /// Where the receiver of a protocol listens; `None` if it is not configured.
@@ -141,12 +224,12 @@ impl Sink {
 
     /// What arrived so far.
     pub fn counts(&self) -> Counts {
-        self.ledger.counts()
+        self.shared.ledger.counts()
     }
 
     /// The newest traces, oldest first, at most 1024.
     pub fn traces(&self) -> Vec<SeenTrace> {
-        self.ledger.traces()
+        self.shared.ledger.traces()
     }
 
     /// Stops listening, waits at most five seconds for requests that have begun, and returns the final counts.
@@ -156,7 +239,7 @@ impl Sink {
         if tokio::time::timeout(GRACE, all_ended).await.is_err() {
             self.listeners.shutdown().await;
         }
-        self.ledger.counts()
+        self.shared.ledger.counts()
     }
 
     fn find(&self, wanted: Door) -> Option<SocketAddr> {
@@ -164,7 +247,13 @@ impl Sink {
     }
 }
 
-async fn accept(listener: TcpListener, door: Door, ledger: Arc<Ledger>, mut stop: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    door: Door,
+    identity: Option<Arc<Identity>>,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -172,13 +261,24 @@ async fn accept(listener: TcpListener, door: Door, ledger: Arc<Ledger>, mut stop
                 Ok((stream, _)) => {
                     // Answers are small and complete: waiting to fill a packet would only delay them.
                     let _ = stream.set_nodelay(true);
-                    connections.spawn(serve(stream, door, Arc::clone(&ledger), stop.clone()));
+                    let (shared, stop) = (Arc::clone(&shared), stop.clone());
+                    match &identity {
+                        None => connections.spawn(serve(stream, door, shared, stop)),
+                        Some(identity) => {
+                            let acceptor = TlsAcceptor::from(identity.current());
+                            connections.spawn(async move {
+                                match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                                    Ok(Ok(stream)) => serve(stream, door, shared, stop).await,
+                                    Ok(Err(error)) => {
+                                        tracing::debug!(what = door.name(), %error, "no TLS");
+                                    }
+                                    Err(_) => tracing::debug!(what = door.name(), "no TLS in time"),
+                                }
+                            })
+                        }
+                    };
                 }
-                Err(error) => {
-                    // Out of file descriptors or a connection that ended early: neither is final.
-                    tracing::debug!(what = door.name(), %error, "accept failed");
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
+                Err(error) => refused(door, &error).await,
             },
             Some(_) = connections.join_next() => {}
             () = stopped(&mut stop) => break,
@@ -188,20 +288,45 @@ async fn accept(listener: TcpListener, door: Door, ledger: Arc<Ledger>, mut stop
     while connections.join_next().await.is_some() {}
 }
 
+/// [`accept`] for the control socket.
+async fn accept_control(listener: UnixListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, Door::Control, Arc::clone(&shared), stop.clone()));
+                }
+                Err(error) => refused(Door::Control, &error).await,
+            },
+            Some(_) = connections.join_next() => {}
+            () = stopped(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Out of file descriptors or a connection that ended early: neither is final.
+async fn refused(door: Door, error: &io::Error) {
+    tracing::debug!(what = door.name(), %error, "accept failed");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
 /// Returns when the sink is to stop, or is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // The value that this returns would lock the channel for as long as it lives.
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Serves one connection. It is generic so that a stream with TLS can take the place of the plain one.
-async fn serve<S>(stream: S, door: Door, ledger: Arc<Ledger>, mut stop: watch::Receiver<bool>)
+/// Serves one connection, over whatever carries it.
+async fn serve<S>(stream: S, door: Door, shared: Arc<Shared>, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request| {
-        let ledger = Arc::clone(&ledger);
-        async move { Ok::<_, Infallible>(answer(door, request, &ledger).await) }
+        let shared = Arc::clone(&shared);
+        async move { Ok::<_, Infallible>(answer(door, request, &shared).await) }
     });
     let io = TokioIo::new(stream);
     // The two kinds of connection share no trait; only this sequence.
@@ -232,10 +357,12 @@ where
     }
 }
 
-async fn answer(door: Door, request: Request<Incoming>, ledger: &Ledger) -> Response<ResponseBody> {
+async fn answer(door: Door, request: Request<Incoming>, shared: &Shared) -> Response<ResponseBody> {
+    let ledger = &shared.ledger;
     let protocol = match door {
         Door::Receiver(protocol) => protocol,
         Door::Api => return api(&request, ledger),
+        Door::Control => return control(&request, shared),
         Door::GrpcApi => {
             return unknown_method(request.uri().path()).into_response();
         }
@@ -368,6 +495,23 @@ async fn receive_grpc(
 
 fn unknown_method(path: &str) -> Status {
     Status::new(Code::Unimplemented, format_args!("unknown method {path}"))
+}
+
+fn control(request: &Request<Incoming>, shared: &Shared) -> Response<ResponseBody> {
+    if request.method() != Method::POST {
+        return api(request, &shared.ledger);
+    }
+    match request.uri().path() {
+        "/reload" => match shared.reload() {
+            Ok(()) => plain(StatusCode::OK, "reloaded"),
+            Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
+        "/end" => {
+            shared.end.notify_one();
+            plain(StatusCode::ACCEPTED, "ending")
+        }
+        _ => plain(StatusCode::NOT_FOUND, "404 page not found"),
+    }
 }
 
 fn api(request: &Request<Incoming>, ledger: &Ledger) -> Response<ResponseBody> {
