@@ -8,6 +8,10 @@ mod s3;
 pub(crate) mod worker;
 
 use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, PoisonError},
@@ -100,13 +104,50 @@ pub(crate) enum Workload {
     Sink(spans::cli::SinkArgs),
     /// Send spans as an instrumented program would.
     Send(spans::cli::SendArgs),
+    /// Send spans at an even rate until told to stop.
+    Steady(spans::cli::SteadyArgs),
+    /// Write files: a JSON object on standard input, path to text, or to null where no file is to be.
+    Put,
 }
 
 /// Runs such a process.
 pub(crate) fn workload(workload: &Workload) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     Ok(match workload.clone() {
+        Workload::Put => {
+            put(&serde_json::from_reader(std::io::stdin())?)?;
+            ExitCode::SUCCESS
+        }
         Workload::Sink(sink) => runtime.block_on(sink.run())?,
         Workload::Send(send) => runtime.block_on(send.run())?,
+        Workload::Steady(steady) => runtime.block_on(steady.run())?,
     })
+}
+
+/// Writes files that only their owner reads, each in one step, and removes others.
+fn put(files: &BTreeMap<PathBuf, Option<String>>) -> Result<()> {
+    for (path, text) in files {
+        let failed = || path.display().to_string();
+        let Some(text) = text else {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).with_context(failed),
+                _ => continue,
+            }
+        };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(failed)?;
+        }
+        let mut next = path.clone().into_os_string();
+        next.push(".next");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)
+            .with_context(failed)?;
+        file.write_all(text.as_bytes()).with_context(failed)?;
+        fs::rename(&next, path).with_context(failed)?;
+    }
+    Ok(())
 }

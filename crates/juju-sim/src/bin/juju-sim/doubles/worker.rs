@@ -1,25 +1,29 @@
 //! `double:tempo-worker`: takes a role in a Tempo cluster and receives spans in Tempo's place.
+//!
+//! Its pod has the files of a real worker: the configuration, and with TLS the certificate, the key and the authorities. The sink
+//! listens as the configuration says. Another configuration restarts it, after the requests that have begun; certificates and keys
+//! alone are exchanged while it runs, which a real worker does with a restart.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::Ipv4Addr,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
-use juju_ops::{Hook, Port};
+use juju_ops::{Hook, Port, SecretId, SecretRef};
 use juju_relations::{
     EndpointMeta, Remote,
-    tempo_cluster::{ClusterRequirer, INTERFACE, Roles, Topology, WorkerUnitData},
+    tempo_cluster::{ClusterRequirer, CoordinatorAppData, INTERFACE, Roles, Topology, WorkerUnitData},
 };
+use juju_sim::spans::{Counts, SinkConfig};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::UnixStream,
     process::Child,
 };
 
@@ -41,8 +45,16 @@ config:
     role: {type: string, default: all, description: 'Roles, separated by commas.'}
 ";
 
-/// Port of Tempo's HTTP interface, where the sink tells its counts.
-const API: u16 = 3200;
+/// The files of a worker, where the configuration expects them.
+const CONFIG: &str = "/etc/worker/config.yaml";
+const CERTIFICATE: &str = "/etc/worker/server.cert";
+const PRIVATE_KEY: &str = "/etc/worker/private.key";
+const AUTHORITY: [&str; 2] = ["/etc/worker/ca.cert", "/usr/local/share/ca-certificates/ca.crt"];
+const S3_AUTHORITIES: &str = "/etc/worker/s3_ca.crt";
+/// The only key of the coordinator's secret.
+const SECRET_KEY: &str = "private-key";
+/// How long a sink may take to end: a little longer than it waits for requests that have begun.
+const END: Duration = Duration::from_secs(8);
 /// Ports that a worker opens until the coordinator names some.
 const PORTS: [u16; 8] = [3200, 4317, 4318, 7946, 9096, 9411, 14250, 14268];
 
@@ -51,11 +63,16 @@ struct Options {
     role: String,
 }
 
+/// Text by path; `None` where no file is to be.
+type Files = BTreeMap<PathBuf, Option<String>>;
+
 /// A sink that runs in a pod.
 pub(crate) struct Running {
     process: Child,
-    /// What it was started with: configuration and roles.
-    with: (String, String),
+    /// What it was started with.
+    roles: String,
+    /// The files of its pod, among them its configuration. They hold a private key and are never shown.
+    files: Files,
     /// What its predecessors in the same unit counted.
     before: BTreeMap<String, u64>,
 }
@@ -85,16 +102,28 @@ pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
         Remote::Ready(data) => {
             let ports = data.worker_ports.clone().unwrap_or_else(|| PORTS.into());
             hook.set_ports(&ports.into_iter().map(Port::tcp).collect::<BTreeSet<_>>()).await?;
-            serve(model, &unit, data.worker_config.expose(), &options.role).await?;
+            let files = files(&data, private_key(hook, &data).await?);
+            if let Some(path) = missing(&files, &options.role) {
+                // Tempo would not start either.
+                stop(model, &unit).await;
+                put(model, &unit, &files).await?;
+                hook.waiting(format!(
+                    "[tempo-cluster] the configuration names {}, which is not there",
+                    path.display()
+                ))
+                .await?;
+                return Ok(());
+            }
+            serve(model, &unit, files, &options.role).await?;
             let which = if options.role == "all" { "(all roles)".to_owned() } else { options.role };
             hook.active(format!("{which} ready.")).await?;
         }
         Remote::Invalid(reason) => {
-            stop(model, &unit).await;
+            clear(model, &unit).await?;
             hook.waiting(format!("[tempo-cluster] {reason}")).await?;
         }
         Remote::Absent | Remote::Denied => {
-            stop(model, &unit).await;
+            clear(model, &unit).await?;
             if hook.relations("tempo-cluster").await?.is_empty() {
                 hook.blocked("[tempo-cluster] missing integration").await?;
             } else {
@@ -105,44 +134,87 @@ pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
     Ok(())
 }
 
-/// Runs the sink with this configuration, unless it does already.
-async fn serve(model: &Arc<Model>, unit: &str, config: &str, roles: &str) -> Result<()> {
+/// The private key that the coordinator shares, as it is now. `None` also while the secret may not be read.
+async fn private_key(hook: &Hook, data: &CoordinatorAppData) -> Result<Option<String>> {
+    let Some(id) = &data.privkey_secret_id else { return Ok(None) };
+    let content = hook.secrets().get(SecretRef::Id(&SecretId::new(id.as_str())), true).await?;
+    Ok(content.ok().and_then(|content| content.get(SECRET_KEY).map(str::to_owned)))
+}
+
+/// The files of a worker's pod. What the coordinator does not send is not to be there.
+fn files(data: &CoordinatorAppData, private_key: Option<String>) -> Files {
+    let mut files = Files::from([
+        (CONFIG.into(), Some(data.worker_config.expose().to_owned())),
+        (CERTIFICATE.into(), data.server_cert.clone()),
+        (PRIVATE_KEY.into(), private_key),
+        (S3_AUTHORITIES.into(), data.s3_tls_ca_chain.clone()),
+    ]);
+    files.extend(AUTHORITY.map(|path| (path.into(), data.ca_cert.clone())));
+    files
+}
+
+/// The first file that a listener of the configuration needs and that is not to be there.
+fn missing(files: &Files, roles: &str) -> Option<PathBuf> {
+    let config = files.get(Path::new(CONFIG))?.as_deref()?;
+    let roles: Vec<&str> = roles.split(',').collect();
+    // A configuration that cannot be read is for the sink to name.
+    let config = SinkConfig::from_tempo_config(config, &roles).ok()?;
+    let with_tls = config.tls.into_values().chain(config.api_tls).chain(config.grpc_api_tls);
+    let mut needed = with_tls.flat_map(|files| [files.cert_file, files.key_file]);
+    needed.find(|path| matches!(files.get(path), Some(None)))
+}
+
+/// Runs the sink with these files, unless it does already.
+async fn serve(model: &Arc<Model>, unit: &str, files: Files, roles: &str) -> Result<()> {
     let Some(pod) = model.pod(unit) else { return Ok(()) };
-    let with = (config.to_owned(), roles.to_owned());
+    let (mut same, mut same_listeners) = (false, false);
+    if let Some(running) = model.workloads.lock().unwrap_or_else(PoisonError::into_inner).get_mut(unit)
+        && running.roles == roles
+        && matches!(running.process.try_wait(), Ok(None))
     {
+        let config = |files: &Files| files.get(Path::new(CONFIG)).cloned();
+        same = running.files == files;
+        same_listeners = config(&running.files) == config(&files);
+    }
+    if same {
+        return Ok(());
+    }
+    if same_listeners {
+        put(model, unit, &files).await?;
+        control(unit, "POST /reload").await?;
         let mut workloads = model.workloads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = workloads.get_mut(unit)
-            && running.with == with
-            && matches!(running.process.try_wait(), Ok(None))
-        {
-            return Ok(());
+        if let Some(running) = workloads.get_mut(unit) {
+            running.files = files;
         }
+        return Ok(());
     }
     let before = stop(model, unit).await;
-    let (app, number) = crate::controller::split(unit).context("not a unit's name")?;
-    let folder = agent_dir(app, number).join("worker");
-    fs::create_dir_all(&folder)?;
-    fs::write(folder.join("config.yaml"), config)?;
-    let inside = format!("/var/lib/juju/agents/{}/worker/config.yaml", pod.unit_tag());
+    put(model, unit, &files).await?;
+    let socket = socket(unit)?;
+    fs::create_dir_all(socket.parent().context("a folder")?)?;
+    let inside = format!("/var/lib/juju/agents/{}/worker/control", pod.unit_tag());
     let command =
-        [INSIDE, "workload", "sink", "--tempo-config", &inside, "--role", roles, "--format", "json"]
-            .map(str::to_owned);
+        [INSIDE, "workload", "sink", "--tempo-config", CONFIG, "--role", roles, "--control", &inside]
+            .into_iter()
+            .chain(["--format", "json"])
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
     let log_file = model
         .host
         .as_ref()
-        .map(|host| host.logs.join(format!("{app}-{number}-sink.log")))
+        .map(|host| host.logs.join(format!("{}-sink.log", unit.replace('/', "-"))))
         .context("no pods")?;
     let log = fs::File::options().create(true).append(true).open(&log_file)?;
     let mut process = pod
         .command(CHARM, Pod::shell_env(CHARM), Some("/".into()), &command)?
         .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
+        .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
         .context("starting the sink")?;
     // Ready is what answers; whoever hears that this worker is ready may send at once.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    while get(pod.address, "/ready").await.is_err() {
+    while control(unit, "GET /ready").await.is_err() {
         if let Some(status) = process.try_wait()? {
             let said = fs::read_to_string(&log_file).unwrap_or_default();
             bail!(
@@ -151,28 +223,78 @@ async fn serve(model: &Arc<Model>, unit: &str, config: &str, roles: &str) -> Res
             );
         }
         if tokio::time::Instant::now() > deadline {
-            bail!("the sink does not answer on port {API}");
+            bail!("the sink does not answer");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let running = Running { process, with, before };
+    let running = Running { process, roles: roles.to_owned(), files, before };
     model.workloads.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), running);
     Ok(())
 }
 
-/// Ends a unit's sink: what it had counted in its life and before.
-async fn stop(model: &Arc<Model>, unit: &str) -> BTreeMap<String, u64> {
-    let counted = counts(model, unit).await.ok().flatten().unwrap_or_default();
-    let running = model.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
-    if let Some(mut running) = running {
-        let _ = running.process.kill().await;
+/// Writes and removes files in a unit's pod.
+async fn put(model: &Arc<Model>, unit: &str, files: &Files) -> Result<()> {
+    let Some(pod) = model.pod(unit) else { return Ok(()) };
+    let command = [INSIDE, "workload", "put"].map(str::to_owned);
+    let mut process = pod
+        .command(CHARM, Pod::shell_env(CHARM), Some("/".into()), &command)?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("entering the pod")?;
+    if let Some(mut input) = process.stdin.take() {
+        input.write_all(&serde_json::to_vec(files)?).await?;
     }
-    counted
+    let output = process.wait_with_output().await?;
+    if !output.status.success() {
+        bail!("writing files in the pod: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// Ends a unit's sink and takes the files away.
+async fn clear(model: &Arc<Model>, unit: &str) -> Result<()> {
+    let running = model.workloads.lock().unwrap_or_else(PoisonError::into_inner).contains_key(unit);
+    if running {
+        stop(model, unit).await;
+        let paths = [CONFIG, CERTIFICATE, PRIVATE_KEY, S3_AUTHORITIES].into_iter().chain(AUTHORITY);
+        put(model, unit, &paths.map(|path| (path.into(), None)).collect()).await?;
+    }
+    Ok(())
+}
+
+/// Ends a unit's sink, after the requests that have begun: what it and its predecessors counted.
+async fn stop(model: &Arc<Model>, unit: &str) -> BTreeMap<String, u64> {
+    let running = model.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+    let Some(Running { process, before: mut counts, .. }) = running else { return BTreeMap::new() };
+    // One that does not answer is ended with the handle.
+    let asked = control(unit, "POST /end").await;
+    let ended = async { tokio::time::timeout(END, process.wait_with_output()).await.ok()?.ok() };
+    if asked.is_ok()
+        && let Some(output) = ended.await
+        && let Some(last) = String::from_utf8_lossy(&output.stdout).lines().next_back()
+        && let Ok(End { counts: last }) = serde_json::from_str(last)
+    {
+        add(&mut counts, last);
+    }
+    counts
+}
+
+/// What a sink says when it ends.
+#[derive(Deserialize)]
+struct End {
+    counts: Counts,
+}
+
+fn add(sums: &mut BTreeMap<String, u64>, counts: Counts) {
+    for (protocol, counts) in counts {
+        *sums.entry(protocol.name().to_owned()).or_default() += counts.spans;
+    }
 }
 
 /// What a unit's sinks have counted since the unit's start; `None` for a unit without one.
 pub(crate) async fn counts(model: &Arc<Model>, unit: &str) -> Result<Option<BTreeMap<String, u64>>> {
-    let Some(pod) = model.pod(unit) else { return Ok(None) };
     let before = model
         .workloads
         .lock()
@@ -180,21 +302,22 @@ pub(crate) async fn counts(model: &Arc<Model>, unit: &str) -> Result<Option<BTre
         .get(unit)
         .map(|running| running.before.clone());
     let Some(mut counts) = before else { return Ok(None) };
-    let now: BTreeMap<String, Value> = serde_json::from_str(&get(pod.address, "/counts").await?)?;
-    for (protocol, value) in now {
-        *counts.entry(protocol).or_default() += value["spans"].as_u64().unwrap_or(0);
-    }
+    add(&mut counts, serde_json::from_str(&control(unit, "GET /counts").await?)?);
     Ok(Some(counts))
 }
 
-/// One HTTP request to a sink: the body of a good answer.
-async fn get(address: Ipv4Addr, path: &str) -> Result<String> {
+/// Where a unit's sink can be talked to, relative to the daemon's working directory.
+fn socket(unit: &str) -> Result<PathBuf> {
+    let (app, number) = crate::controller::split(unit).context("not a unit's name")?;
+    Ok(agent_dir(app, number).join("worker/control"))
+}
+
+/// One request (method and path) to a unit's sink: the body of a good answer.
+async fn control(unit: &str, request: &str) -> Result<String> {
     let talk = async {
-        let mut stream = TcpStream::connect((address, API)).await?;
+        let mut stream = UnixStream::connect(socket(unit)?).await?;
         stream
-            .write_all(
-                format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
-            )
+            .write_all(format!("{request} HTTP/1.1\r\nHost: sink\r\nConnection: close\r\n\r\n").as_bytes())
             .await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;
@@ -203,8 +326,8 @@ async fn get(address: Ipv4Addr, path: &str) -> Result<String> {
     let answer =
         tokio::time::timeout(Duration::from_secs(5), talk).await.context("the sink does not answer")??;
     let (head, body) = answer.split_once("\r\n\r\n").context("the sink's answer has no body")?;
-    if head.split(' ').nth(1) != Some("200") {
-        bail!("{path}: {}", head.lines().next().unwrap_or_default());
+    if !head.split(' ').nth(1).is_some_and(|status| status.starts_with('2')) {
+        bail!("{request}: {}: {}", head.lines().next().unwrap_or_default(), body.trim());
     }
     Ok(body.to_owned())
 }
