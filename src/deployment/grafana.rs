@@ -1,14 +1,114 @@
 //! Grafanas, and the data sources that they have beside ours.
 
-use crate::snapshot::Snapshot;
+use std::collections::BTreeSet;
 
-use super::Findings;
+use juju_ops::Remote;
+use juju_relations::Wire;
+use juju_relations::grafana_datasource::GrafanaAppData;
+use juju_relations::grafana_datasource_exchange::{AppData, Datasource};
+
+use crate::names::Endpoint;
+use crate::snapshot::{RelationSnapshot, Snapshot};
+
+use super::{Findings, key_and_reason, sorted};
 
 /// What Grafanas and the owners of other data sources have told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grafana {}
+pub struct Grafana {
+    /// The Grafanas that have said which they are, by relation.
+    pub grafanas: Vec<KnownGrafana>,
+    /// The data sources that Grafana can link ours to.
+    pub correlations: Correlations,
+}
+
+/// A Grafana that has said which it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownGrafana {
+    /// Its UID.
+    pub uid: String,
+    /// The UIDs under which it knows our data source. One for the application; older ones have one for each unit.
+    pub datasources: BTreeSet<String>,
+}
+
+/// UIDs of other applications' data sources in a Grafana that has ours too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Correlations {
+    /// The Prometheus that our metrics generator writes to: it has the metrics of the service graph.
+    pub service_map: Option<String>,
+    /// A Loki, for the logs about a span.
+    pub logs: Option<String>,
+    /// A Prometheus, for the metrics about a span.
+    pub metrics: Option<String>,
+}
+
+/// The other application's data sources, in the order of its list.
+struct Exchanged<'a> {
+    app: &'a str,
+    datasources: Vec<Datasource>,
+}
 
 /// What is usable of it.
-pub(super) fn grafana(_snapshot: &Snapshot, _findings: &mut Findings) -> Grafana {
-    Grafana::default()
+pub(super) fn grafana(snapshot: &Snapshot, findings: &mut Findings) -> Grafana {
+    let related = |endpoint| sorted(snapshot.relations(endpoint));
+    let sources = related(Endpoint::GrafanaSource);
+    let grafanas: Vec<_> = sources.iter().filter_map(|relation| known(relation, findings)).collect();
+    let exchanges = related(Endpoint::ReceiveDatasource);
+    let exchanged: Vec<_> = exchanges.iter().filter_map(|relation| exchanged(relation, findings)).collect();
+    let written_to = related(Endpoint::SendRemoteWrite);
+    let written_to: BTreeSet<&str> =
+        written_to.iter().filter_map(|relation| relation.remote_app.as_deref()).collect();
+
+    let first = |kind: &str, of: &dyn Fn(&Exchanged) -> bool| {
+        let candidates = exchanged.iter().filter(|exchanged| of(exchanged));
+        let mut datasources = candidates.flat_map(|exchanged| &exchanged.datasources);
+        // A link leads only to a data source of the same Grafana.
+        let usable = datasources.find(|datasource| {
+            datasource.kind == kind && grafanas.iter().any(|grafana| grafana.uid == datasource.grafana_uid)
+        });
+        usable.map(|datasource| datasource.uid.clone())
+    };
+    let correlations = Correlations {
+        service_map: first("prometheus", &|exchanged| written_to.contains(exchanged.app)),
+        logs: first("loki", &|_| true),
+        metrics: first("prometheus", &|_| true),
+    };
+    Grafana { grafanas, correlations }
+}
+
+fn known(relation: &RelationSnapshot, findings: &mut Findings) -> Option<KnownGrafana> {
+    let mut wrong = |problem: &str| {
+        let (key, reason) = key_and_reason(problem);
+        findings.app(Endpoint::GrafanaSource, relation.id, key, reason);
+    };
+    match GrafanaAppData::read(relation.remote_app_data.as_ref()) {
+        Remote::Absent | Remote::Denied => None,
+        Remote::Invalid(reason) => {
+            wrong(&reason);
+            None
+        }
+        Remote::Ready(data) => {
+            data.problems.iter().for_each(|problem| wrong(problem));
+            let datasources = data.uids().into_iter().map(str::to_owned).collect();
+            Some(KnownGrafana { uid: data.grafana_uid, datasources })
+        }
+    }
+}
+
+fn exchanged<'a>(relation: &'a RelationSnapshot, findings: &mut Findings) -> Option<Exchanged<'a>> {
+    let app = relation.remote_app.as_deref()?;
+    let mut wrong = |problem: &str| {
+        let (key, reason) = key_and_reason(problem);
+        findings.app(Endpoint::ReceiveDatasource, relation.id, key, reason);
+    };
+    match AppData::read(relation.remote_app_data.as_ref()) {
+        Remote::Absent | Remote::Denied => None,
+        Remote::Invalid(reason) => {
+            wrong(&reason);
+            None
+        }
+        Remote::Ready(data) => {
+            data.problems.iter().for_each(|problem| wrong(problem));
+            Some(Exchanged { app, datasources: data.datasources })
+        }
+    }
 }

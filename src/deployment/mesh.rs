@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use juju_relations::service_mesh::MeshType;
+use juju_ops::Remote;
+use juju_relations::Wire;
+use juju_relations::cross_model_mesh::{self, Identity};
+use juju_relations::service_mesh::{MeshType, ProviderAppData};
 
+use crate::names::Endpoint;
 use crate::snapshot::Snapshot;
 
-use super::Findings;
+use super::{Findings, key_and_reason, sorted};
 
 /// The mesh that the application is part of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,14 +19,125 @@ pub struct Mesh {
     pub related: bool,
     /// What kind of mesh it is; `None` while none has said so.
     pub kind: Option<MeshType>,
-    /// What makes pods part of it: labels that Kubernetes takes, never one that this charm has a use for itself.
+    /// What makes pods part of it: labels that Kubernetes takes, never one that this charm or Juju has a use for.
     pub labels: BTreeMap<String, String>,
     /// Whether the mesh has written something that makes no sense. What was done for it before should then be left
     /// as it is.
     pub unreadable: bool,
+    /// Those who talk to the application, for each endpoint through which that is allowed: one for each relation, in
+    /// the order of their numbers.
+    pub guests: BTreeMap<Endpoint, Vec<Identity>>,
 }
 
-/// What the mesh has told.
-pub(super) fn mesh(_snapshot: &Snapshot, _findings: &mut Findings) -> Mesh {
-    Mesh::default()
+/// The endpoints whose related applications talk to this one.
+pub const GUESTS: [Endpoint; 5] =
+    [Endpoint::MetricsEndpoint, Endpoint::TempoApi, Endpoint::Tracing, Endpoint::GrafanaSource, Endpoint::Probes];
+
+/// Labels below this name say what a pod belongs to: Juju finds pods by them, and so do our own policies.
+const RESERVED: &str = "app.kubernetes.io/";
+
+/// What the mesh has told, and who is to be let in.
+pub(super) fn mesh(snapshot: &Snapshot, findings: &mut Findings) -> Mesh {
+    let identities = identities(snapshot, findings);
+    let guest = |app: &String| {
+        identities.get(app).cloned().unwrap_or_else(|| Identity {
+            app_name: app.clone(),
+            juju_model_name: snapshot.identity.model.clone(),
+        })
+    };
+    let guests = GUESTS.into_iter().map(|endpoint| {
+        let related = sorted(snapshot.relations(endpoint));
+        let apps = related.iter().filter_map(|relation| relation.remote_app.as_ref());
+        (endpoint, apps.map(guest).collect())
+    });
+    Mesh { guests: guests.collect(), ..told(snapshot, findings) }
+}
+
+/// What makes pods part of the mesh.
+fn told(snapshot: &Snapshot, findings: &mut Findings) -> Mesh {
+    let relations = sorted(snapshot.relations(Endpoint::ServiceMesh));
+    let Some(relation) = relations.first() else { return Mesh::default() };
+    let mut wrong = |problem: &str| {
+        let (key, reason) = key_and_reason(problem);
+        findings.app(Endpoint::ServiceMesh, relation.id, key, reason);
+    };
+    let mut mesh = Mesh { related: true, ..Mesh::default() };
+    match ProviderAppData::read(relation.remote_app_data.as_ref()) {
+        Remote::Absent | Remote::Denied => {}
+        Remote::Invalid(reason) => {
+            wrong(&reason);
+            mesh.unreadable = true;
+        }
+        Remote::Ready(data) => {
+            data.problems.iter().for_each(|problem| wrong(problem));
+            mesh.kind = Some(data.mesh_type);
+            for (label, value) in data.labels {
+                match check_label(&label, &value) {
+                    Ok(()) => drop(mesh.labels.insert(label, value)),
+                    Err(reason) => wrong(&format!("labels: {reason}")),
+                }
+            }
+        }
+    }
+    mesh
+}
+
+/// Who applications of other models are, by the names that they have in this one.
+fn identities(snapshot: &Snapshot, findings: &mut Findings) -> BTreeMap<String, Identity> {
+    let mut identities = BTreeMap::new();
+    for relation in sorted(snapshot.relations(Endpoint::ProvideCmrMesh)) {
+        let Some(app) = &relation.remote_app else { continue };
+        match cross_model_mesh::RequirerAppData::read(relation.remote_app_data.as_ref()) {
+            Remote::Absent | Remote::Denied => {}
+            Remote::Invalid(reason) => {
+                let (key, reason) = key_and_reason(&reason);
+                findings.app(Endpoint::ProvideCmrMesh, relation.id, key, reason);
+            }
+            Remote::Ready(data) => drop(identities.insert(app.clone(), data.cmr_data)),
+        }
+    }
+    identities
+}
+
+/// Whether Kubernetes takes a label. One that it does not would make it refuse all of them.
+fn check_label(label: &str, value: &str) -> Result<(), &'static str> {
+    let is_name = |text: &str| {
+        let edge = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        text.len() <= 63
+            && edge(text.bytes().next())
+            && edge(text.bytes().last())
+            && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
+    };
+    let is_domain = |text: &str| {
+        let is_part = |part: &str| {
+            is_name(part) && part.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+        };
+        text.len() <= 253 && text.split('.').all(is_part)
+    };
+    let (domain, name) =
+        label.split_once('/').map_or((None, label), |(domain, name)| (Some(domain), name));
+    if !domain.is_none_or(is_domain) || !is_name(name) {
+        return Err("a name that Kubernetes does not take");
+    }
+    if !value.is_empty() && !is_name(value) {
+        return Err("a value that Kubernetes does not take");
+    }
+    if label.starts_with(RESERVED) {
+        return Err("a name below app.kubernetes.io, which is not for meshes");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_those_that_kubernetes_takes() {
+        let ok = |label, value| check_label(label, value).is_ok();
+        assert!(ok("istio.io/dataplane-mode", "ambient") && ok("a", "") && ok("A_b.c/x", "1") == ok("x", "é"));
+        assert!(!ok("A.b/x", "") && !ok("/x", "") && !ok("a/", "") && !ok("", "") && !ok("a/b/c", ""));
+        assert!(!ok("a", "-b") && !ok("a", &"x".repeat(64)) && ok("a", &"x".repeat(63)));
+        assert!(!ok("app.kubernetes.io/part-of", "x") && ok("apps.kubernetes.io/x", "y"));
+    }
 }

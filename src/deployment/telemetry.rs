@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use juju_ops::{Databag, Encoding, Remote};
-use juju_relations::Wire;
+use juju_ops::{Remote, UnitName};
 use juju_relations::tracing::{ProviderAppData, TransportProtocol};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use juju_relations::{Wire, loki_push_api, prometheus_remote_write};
 
 use crate::names::Endpoint;
 use crate::snapshot::Snapshot;
@@ -14,23 +12,6 @@ use crate::tempo::Protocol;
 
 use super::address::Url;
 use super::{Findings, Telemetry, key_and_reason, sorted};
-
-/// A Loki unit's data, as far as it matters here.
-#[derive(Deserialize)]
-struct LokiUnit {
-    endpoint: Option<Push>,
-}
-
-/// A remote-write unit's data, as far as it matters here.
-#[derive(Deserialize)]
-struct RemoteWriteUnit {
-    remote_write: Option<Push>,
-}
-
-#[derive(Deserialize)]
-struct Push {
-    url: String,
-}
 
 /// Everything that is usable.
 pub(super) fn telemetry(snapshot: &Snapshot, findings: &mut Findings) -> Telemetry {
@@ -40,38 +21,40 @@ pub(super) fn telemetry(snapshot: &Snapshot, findings: &mut Findings) -> Telemet
         ..Telemetry::default()
     };
     // A unit that has not published its URL yet is left out: nobody is told to push to where nobody listens.
-    let loki = |data: LokiUnit| data.endpoint;
-    for (unit, url) in unit_urls(snapshot, Endpoint::Logging, "endpoint", loki, findings) {
+    let loki = |data: loki_push_api::UnitData| data.endpoint.url;
+    for (unit, url) in unit_urls(snapshot, Endpoint::Logging, loki, findings) {
         telemetry.loki.insert(unit, url);
     }
-    let remote_write = |data: RemoteWriteUnit| data.remote_write;
-    for (_, url) in unit_urls(snapshot, Endpoint::SendRemoteWrite, "remote_write", remote_write, findings) {
+    let remote_write = |data: prometheus_remote_write::UnitData| data.remote_write.url;
+    for (_, url) in unit_urls(snapshot, Endpoint::SendRemoteWrite, remote_write, findings) {
         telemetry.remote_write.insert(url.to_string(), url);
     }
     telemetry
 }
 
-/// The URL that each unit of an endpoint has published.
-fn unit_urls<T: DeserializeOwned>(
+/// The URL that each unit of an endpoint has published under the first of its keys.
+fn unit_urls<T: Wire>(
     snapshot: &Snapshot,
     endpoint: Endpoint,
-    key: &str,
-    push: impl Fn(T) -> Option<Push>,
+    url: impl Fn(T) -> String,
     findings: &mut Findings,
-) -> Vec<(juju_ops::UnitName, Url)> {
+) -> Vec<(UnitName, Url)> {
     let mut urls = Vec::new();
     for relation in sorted(snapshot.relations(endpoint)) {
         for (unit, bag) in &relation.remote_units {
-            let empty = Databag::new();
-            match bag.as_ref().unwrap_or(&empty).decode::<T>(Encoding::Json) {
-                Ok(data) => {
-                    let Some(Push { url }) = push(data) else { continue };
-                    match Url::parse(&url) {
-                        Ok(url) => urls.push((unit.clone(), url)),
-                        Err(error) => findings.unit(endpoint, relation.id, unit, key, &error.to_string()),
+            match T::read(bag.as_ref()) {
+                Remote::Absent | Remote::Denied => {}
+                Remote::Ready(data) => match Url::parse(&url(data)) {
+                    Ok(url) => urls.push((unit.clone(), url)),
+                    Err(error) => {
+                        let key = T::KEYS.first().copied().unwrap_or_default();
+                        findings.unit(endpoint, relation.id, unit, key, &error.to_string());
                     }
+                },
+                Remote::Invalid(reason) => {
+                    let (key, reason) = key_and_reason(&reason);
+                    findings.unit(endpoint, relation.id, unit, key, reason);
                 }
-                Err(error) => findings.unit(endpoint, relation.id, unit, &error.key, &error.reason),
             }
         }
     }
