@@ -55,7 +55,7 @@ fn write(
             .collect(),
         worker_ports: Some(ports(d, roles)),
         s3_tls_ca_chain: s3.ca_chain.as_ref().map(|chain| chain.join(CHAIN_SEPARATOR)),
-        worker_labels: BTreeMap::from([(PART_OF.to_owned(), d.identity.app().to_owned())]),
+        worker_labels: labels(d),
         ..CoordinatorAppData::new(config.expose())
     };
     let mut write = DatabagWrite::new(Endpoint::TempoCluster, relation, Scope::App, &data);
@@ -65,6 +65,13 @@ fn write(
         *text = Text::Secret(Secret::with_shown(text.expose(), shown));
     }
     write
+}
+
+/// What makes the workers' pods part of this cluster, and of the mesh if there is one.
+fn labels(d: &Deployment) -> BTreeMap<String, String> {
+    let mut labels = d.mesh.labels.clone();
+    labels.insert(PART_OF.to_owned(), d.identity.app().to_owned());
+    labels
 }
 
 /// Another cluster's receivers if it offers any, through nginx; else our own.

@@ -2,7 +2,7 @@
 //! answers are among what makes it complete.
 
 use juju_ops::{RelationId, Scope};
-use juju_relations::{s3, tracing};
+use juju_relations::{prometheus_remote_write, s3, tracing};
 
 use crate::deployment::Deployment;
 use crate::names::Endpoint;
@@ -10,7 +10,8 @@ use crate::tempo::Protocol;
 
 use super::DatabagWrite;
 
-/// A bucket, and a receiver for our own traces.
+/// A bucket, a receiver for our own traces, and of those who take metrics that they alert nobody: what is written to
+/// them says nothing about whether the cluster is up. Earlier revisions left rules there that fire for ever.
 pub(super) fn writes(d: &Deployment) -> Vec<DatabagWrite> {
     if !d.identity.leader {
         return Vec::new();
@@ -24,5 +25,8 @@ pub(super) fn writes(d: &Deployment) -> Vec<DatabagWrite> {
         let data = tracing::RequirerAppData::new([Protocol::OtlpHttp]);
         d.links.of(endpoint).iter().map(move |id| DatabagWrite::new(endpoint, *id, Scope::App, &data))
     });
-    buckets.chain(receivers).collect()
+    let no_rules = prometheus_remote_write::RequirerAppData::no_rules();
+    let metrics = d.links.of(Endpoint::SendRemoteWrite).iter();
+    let metrics = metrics.map(|id| DatabagWrite::new(Endpoint::SendRemoteWrite, *id, Scope::App, &no_rules));
+    buckets.chain(receivers).chain(metrics).collect()
 }
