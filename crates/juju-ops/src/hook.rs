@@ -200,6 +200,22 @@ impl Hook {
         Ok(changed)
     }
 
+    /// How many units the application is to have once everything that has been asked for is done: those that are there or
+    /// coming, without those that are going.
+    pub async fn planned_units(&self) -> Result<usize, ToolError> {
+        #[derive(serde::Deserialize)]
+        struct GoalState {
+            #[serde(default)]
+            units: BTreeMap<String, Goal>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Goal {
+            status: String,
+        }
+        let goal: GoalState = self.read("goal-state", ["--format=json".to_owned()]).await?;
+        Ok(goal.units.values().filter(|unit| unit.status != "dying").count())
+    }
+
     /// Juju secrets that this unit owns or was granted.
     pub fn secrets(&self) -> Secrets<'_> {
         Secrets::new(self)
