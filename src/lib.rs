@@ -28,7 +28,7 @@ use juju_ops::{Error, Hook, Status, ToolError};
 
 use deployment::Deployment;
 use plan::Plan;
-use snapshot::{Host, Snapshot};
+use snapshot::{Host, Identity, Snapshot};
 use work::Work;
 
 /// What a hook finds around it besides Juju and Pebble.
@@ -53,6 +53,10 @@ pub async fn dispatch(hook: Hook, around: Surroundings) -> Result<(), Error> {
             return actions::run(&hook, name, &snapshot, &deployment, &plan).await;
         }
         Work::Reconcile => reconcile(&hook, &around).await,
+        Work::Leave => {
+            leave(&hook, &around).await;
+            Ok(())
+        }
     };
     if let Err(error) = &done {
         // Best effort: the agent that has just refused one call may refuse this one too.
@@ -85,4 +89,14 @@ async fn reconcile(hook: &Hook, around: &Surroundings) -> Result<(), ToolError> 
         hook.set_app_status(status).await?;
     }
     Ok(())
+}
+
+/// The last unit takes with it what Juju does not know of. Nothing that goes wrong here keeps the unit from going.
+async fn leave(hook: &Hook, around: &Surroundings) {
+    let Some(access) = &around.kubernetes else { return };
+    match hook.planned_units().await {
+        Ok(0) => apply::kubernetes::leave(access, &Identity::of(hook.env(), false)).await,
+        Ok(others) => tracing::debug!("{others} units stay"),
+        Err(error) => tracing::warn!("cannot tell whether other units stay: {error}"),
+    }
 }

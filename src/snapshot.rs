@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
-use juju_ops::{Databag, Port, UnitName};
+use juju_ops::{Databag, HookEnv, Port, UnitName};
 use juju_pebble::{Layer, ServiceStatus};
 use sha2::{Digest, Sha256};
 
@@ -20,7 +20,9 @@ mod certificates;
 mod kubernetes;
 
 pub use certificates::CertificatesSnapshot;
-pub use kubernetes::KubernetesSnapshot;
+pub use kubernetes::{
+    Answer, Answers, KubernetesSnapshot, LeaderAnswers, Policy, Record, Resources, Rollout, StatefulSet,
+};
 
 /// Everything that decisions are made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +63,16 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The unit whose hook runs.
+    pub fn of(env: &HookEnv, leader: bool) -> Self {
+        Self {
+            unit: env.unit.clone(),
+            model: env.model_name.clone(),
+            model_uuid: env.model_uuid.clone(),
+            leader,
+        }
+    }
+
     /// Name of the application.
     pub fn app(&self) -> &str {
         self.unit.app()

@@ -2,10 +2,14 @@
 //!
 //! *Architecture invariant:* no I/O. What happened comes in as [`Applied`].
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use juju_ops::Status;
 use juju_pebble::ServiceStatus;
 
 use crate::deployment::{Deployment, Settings, Unmet};
+use crate::kubernetes::Failure;
 use crate::names::{Container, Endpoint};
 use crate::tempo::Role;
 
@@ -16,6 +20,44 @@ pub struct Applied {
     pub nginx: WorkloadOutcome,
     /// The exporter of its metrics.
     pub exporter: WorkloadOutcome,
+    /// What Kubernetes holds.
+    pub kubernetes: KubernetesOutcome,
+}
+
+/// How the objects in Kubernetes are after `apply`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KubernetesOutcome {
+    /// What could not be done and why, each once.
+    pub troubles: Vec<Trouble>,
+    /// Whether pods are being replaced because their template has changed.
+    pub rolling_out: bool,
+}
+
+/// A task and why it was not done.
+pub type Trouble = (KubernetesTask, Failure);
+
+/// What there is to do in Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KubernetesTask {
+    /// Look at what is there.
+    Read,
+    /// Request and bound what nginx gets.
+    Resources,
+    /// Label pods and service.
+    Labels,
+    /// Say what a mesh lets pass.
+    Policies,
+}
+
+impl fmt::Display for KubernetesTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "reading the application's objects",
+            Self::Resources => "setting the resources of nginx",
+            Self::Labels => "labelling pods and service",
+            Self::Policies => "letting the mesh pass traffic",
+        })
+    }
 }
 
 /// How a container is after `apply`.
@@ -70,6 +112,8 @@ pub fn statuses(d: &Deployment, applied: &Applied) -> Statuses {
 fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
     let mut facts = Vec::new();
     let unmet = d.unmet();
+    facts.extend(rivals(d).map(|text| (Whom::Everybody, Status::Blocked(text))));
+    facts.extend(cannot_help_itself(d, &applied.kubernetes).map(|text| (Whom::Everybody, Status::Blocked(text))));
     let mut blocked = |text: String| facts.push((Whom::Everybody, Status::Blocked(text)));
     for unmet in &unmet {
         match unmet {
@@ -111,6 +155,14 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
     if let Some(text) = trouble(Container::Nginx, &applied.nginx) {
         facts.push((Whom::Unit, Status::Waiting(text)));
     }
+    if let Some((task, failure)) = applied.kubernetes.troubles.iter().find(|trouble| passes(trouble)) {
+        let text = format!("[kubernetes] will try again: {task}: {failure}");
+        facts.push((Whom::Unit, Status::Waiting(text)));
+    }
+    if applied.kubernetes.rolling_out {
+        let text = "[kubernetes] waiting for the pods to be replaced, because their template has changed";
+        facts.push((Whom::Everybody, Status::Waiting(text.into())));
+    }
     let generates = d.workers.iter().any(|app| app.plays(Role::MetricsGenerator));
     if generates && d.telemetry.remote_write.is_empty() {
         let text = format!("metrics-generator disabled: relate {}", Endpoint::SendRemoteWrite);
@@ -118,6 +170,23 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
     }
     facts.push((Whom::Everybody, Status::Active(String::new())));
     facts
+}
+
+/// Ingresses between which somebody has to choose; until then only internal URLs are published.
+fn rivals(d: &Deployment) -> Option<String> {
+    let rivals = d.ingress.rivals();
+    let kinds: BTreeSet<Endpoint> = rivals.iter().map(|(endpoint, _)| *endpoint).collect();
+    match *kinds.iter().collect::<Vec<_>>() {
+        [] => None,
+        [kind] => {
+            let relations = rivals.iter().map(|(kind, id)| format!("{kind}:{id}")).collect::<Vec<_>>().join(", ");
+            Some(format!("several relations of `{kind}` are active ({relations}); remove all but one"))
+        }
+        [..] => {
+            let kinds = kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" and ");
+            Some(format!("both {kinds} are active; remove one"))
+        }
+    }
 }
 
 /// What keeps nobody from working.
@@ -128,7 +197,51 @@ fn notes(d: &Deployment, applied: &Applied) -> Vec<String> {
         }
         other => trouble(Container::NginxPrometheusExporter, other),
     };
-    exporter.into_iter().chain(d.findings.iter().map(ToString::to_string)).collect()
+    let absent = applied.kubernetes.troubles.iter().filter(|(_, failure)| matches!(failure, Failure::NotFound(_)));
+    let absent = absent.map(|(task, failure)| format!("[kubernetes] {task}: {failure}"));
+    exporter
+        .into_iter()
+        .chain(absent)
+        .chain(without_kubernetes(d))
+        .chain(d.findings.iter().map(ToString::to_string))
+        .collect()
+}
+
+/// What only a person can change about Kubernetes.
+fn cannot_help_itself(d: &Deployment, kubernetes: &KubernetesOutcome) -> Option<String> {
+    let troubles = &kubernetes.troubles;
+    if let Some((task, failure)) = troubles.iter().find(|(_, failure)| matches!(failure, Failure::Denied(_))) {
+        let app = d.identity.app();
+        return Some(format!("[kubernetes] run `juju trust {app} --scope=cluster`: {task}: {failure}"));
+    }
+    // Options that cannot be read are told of elsewhere.
+    if let (Ok(_), Err(reason)) = (&d.settings, &d.kubernetes.limits) {
+        return Some(format!("[config] {reason}"));
+    }
+    let (task, failure) = troubles.iter().find(|trouble| is_refused(trouble))?;
+    Some(format!("[kubernetes] {task}: {failure}"))
+}
+
+/// Whether asking again will end the same way.
+fn is_refused((task, failure): &Trouble) -> bool {
+    match failure {
+        Failure::Conflict(_) => true,
+        // Of those codes, the others are about who asks, how often, or how long it took.
+        Failure::Refused { code, .. } => *task != KubernetesTask::Read && matches!(code, 400 | 405 | 413 | 422),
+        _ => false,
+    }
+}
+
+/// Whether it may go better next time.
+fn passes(trouble: &Trouble) -> bool {
+    !is_refused(trouble) && !matches!(trouble.1, Failure::Denied(_) | Failure::NotFound(_))
+}
+
+/// What is asked for, and cannot be had without a way to the Kubernetes API.
+fn without_kubernetes(d: &Deployment) -> Option<String> {
+    let wanted = d.mesh.kind.is_some() || d.kubernetes.limits.as_ref().is_ok_and(|limits| !limits.is_none());
+    (wanted && d.kubernetes.namespace.is_none())
+        .then(|| "[kubernetes] the pod has no service account: limits and mesh are not applied".to_owned())
 }
 
 fn trouble(container: Container, outcome: &WorkloadOutcome) -> Option<String> {
@@ -262,7 +375,7 @@ mod tests {
 
         let ready = || complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         let with = |nginx, exporter, unit| {
-            check(&ready(), &Applied { nginx, exporter }, unit, ("active", ""));
+            check(&ready(), &Applied { nginx, exporter, ..Applied::default() }, unit, ("active", ""));
         };
         with(Running, Running, ("active", ""));
         with(Untouched, Untouched, ("active", ""));
@@ -296,6 +409,52 @@ mod tests {
             message.starts_with("metrics-generator disabled") && message.ends_with("; and 2 more"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn what_kubernetes_refuses_names_the_way_out() {
+        let with = |task, failure| Applied {
+            kubernetes: KubernetesOutcome { troubles: vec![(task, failure)], rolling_out: false },
+            ..Applied::default()
+        };
+        let ready = || complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        let denied = with(KubernetesTask::Read, Failure::Denied("statefulsets.apps is forbidden".into()));
+        let text = "[kubernetes] run `juju trust tempo --scope=cluster`: reading the application's objects: not allowed: \
+                    statefulsets.apps is forbidden";
+        check(&ready(), &denied, ("blocked", text), ("blocked", text));
+        // It comes before what is missing: nothing would be put right by relating more.
+        check(&Cluster::default(), &denied, ("blocked", text), ("blocked", text));
+
+        let conflict = with(KubernetesTask::Resources, Failure::Conflict("conflict with \"kubectl\"".into()));
+        let text = "[kubernetes] setting the resources of nginx: conflict: conflict with \"kubectl\"";
+        check(&ready(), &conflict, ("blocked", text), ("blocked", text));
+
+        let late = with(KubernetesTask::Read, Failure::Late);
+        let text = "[kubernetes] will try again: reading the application's objects: no answer in time";
+        check(&ready(), &late, ("waiting", text), ("active", ""));
+
+        let absent = with(KubernetesTask::Policies, Failure::NotFound("AuthorizationPolicy in this cluster".into()));
+        let text =
+            "[kubernetes] letting the mesh pass traffic: not found: AuthorizationPolicy in this cluster";
+        check(&ready(), &absent, ("active", text), ("active", ""));
+    }
+
+    #[test]
+    fn pods_that_are_being_replaced_are_waited_for() {
+        let kubernetes = KubernetesOutcome { troubles: Vec::new(), rolling_out: true };
+        let applied = Applied { kubernetes, ..Applied::default() };
+        let text = "[kubernetes] waiting for the pods to be replaced, because their template has changed";
+        check(&complete(), &applied, ("waiting", text), ("waiting", text));
+    }
+
+    #[test]
+    fn limits_that_are_none_block_and_limits_that_cannot_be_set_are_a_note() {
+        let mut cluster = complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        cluster.config.as_mut().unwrap().memory_limit = Some("lots".into());
+        same(&cluster, ("blocked", r#"[config] memory_limit: "lots" is not an amount such as 500m, 2 or 1Gi"#));
+        cluster.config.as_mut().unwrap().memory_limit = Some("1Gi".into());
+        let text = "[kubernetes] the pod has no service account: limits and mesh are not applied";
+        check(&cluster, &Applied::default(), ("active", text), ("active", ""));
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub enum Work {
     Reconcile,
     /// Answer somebody who ran an action. Changes nothing else.
     Action(ActionName),
+    /// Take away what Juju would leave behind, if the application goes with this unit.
+    Leave,
     /// Nothing: the event does not concern the charm, or the agent allows no work in it.
     Nothing,
 }
@@ -24,12 +26,13 @@ impl Work {
             // The pod goes down. What the unit has published Juju itself withdraws; what runs in the containers
             // serves until they stop.
             | Event::Stop
-            | Event::Remove
             // Most hook tools are refused in these.
             | Event::CollectMetrics
             | Event::MeterStatusChanged
             // Ignoring what is not known keeps rollbacks to this revision possible.
             | Event::Unknown(_) => Self::Nothing,
+
+            Event::Remove => Self::Leave,
 
             Event::Action(action) => ActionName::from_name(&action.name).map_or(Self::Nothing, Self::Action),
 

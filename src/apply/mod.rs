@@ -13,7 +13,7 @@
 //! everything: then the hook has to fail, so that Juju drops half of a set of writes and retries.
 
 mod certificates;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod workload;
 
 use juju_ops::{Hook, RelationId, Scope, ToolError};
@@ -42,8 +42,8 @@ pub async fn apply(
     if let Some(ports) = &plan.ports {
         hook.set_ports(ports).await?;
     }
-    kubernetes::apply(around.kubernetes.as_ref(), snapshot, plan).await;
-    Ok(Applied { nginx, exporter })
+    let kubernetes = kubernetes::apply(around.kubernetes.as_ref(), snapshot, &plan.kubernetes).await;
+    Ok(Applied { nginx, exporter, kubernetes })
 }
 
 /// The differences that [`apply`] would make up for, one line each, without any value.
@@ -69,6 +69,7 @@ pub async fn preview(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Ve
         lines.extend(wanted.difference(&snapshot.opened_ports).map(|port| format!("open {port}")));
         lines.extend(snapshot.opened_ports.difference(wanted).map(|port| format!("close {port}")));
     }
+    lines.extend(kubernetes::preview(snapshot, &plan.kubernetes));
     Ok(lines)
 }
 

@@ -18,6 +18,7 @@ use juju_ops::{ConfigError, Hook, HookEnv, ToolError};
 pub use host::host;
 
 use crate::Surroundings;
+use crate::kubernetes::Access;
 use crate::names::{Container, Endpoint};
 use crate::snapshot::{Identity, Snapshot};
 
@@ -27,7 +28,7 @@ pub fn surroundings(root: &Path, env: &HookEnv) -> Surroundings {
     Surroundings {
         host: host(root, env),
         now: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
-        kubernetes: None,
+        kubernetes: Access::of_pod(|name| std::env::var(name).ok()),
     }
 }
 
@@ -55,19 +56,12 @@ pub async fn snapshot(hook: &Hook, around: &Surroundings) -> Result<Snapshot, To
             .map(async |container| (*container, containers::see(hook, *container).await));
         Ok(join_all(seen).await)
     };
-    let more =
-        try_join(certificates::see(hook), async { Ok(kubernetes::see(around.kubernetes.as_ref()).await) });
+    let more = try_join(certificates::see(hook), kubernetes::see(around.kubernetes.as_ref(), hook));
     let juju = try_join5(leader, config, relations, containers, hook.opened_ports());
     let ((leader, config, relations, containers, opened_ports), (certificates, kubernetes)) =
         try_join(juju, more).await?;
 
-    let env = hook.env();
-    let identity = Identity {
-        unit: env.unit.clone(),
-        model: env.model_name.clone(),
-        model_uuid: env.model_uuid.clone(),
-        leader,
-    };
+    let identity = Identity::of(hook.env(), leader);
     let relations: BTreeMap<Endpoint, _> = relations.into_iter().collect();
     Ok(Snapshot {
         identity,
