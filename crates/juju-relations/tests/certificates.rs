@@ -25,8 +25,7 @@ const ALWAYS: (i64, i64) = (NOW - 9_000 * DAY, NOW + 9_000 * DAY);
 
 static OWN_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::from_pem(KEY).unwrap());
 static OTHER_KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
-static ROOT: LazyLock<Authority> =
-    LazyLock::new(|| Authority::new("root", ALWAYS.0, ALWAYS.1).unwrap());
+static ROOT: LazyLock<Authority> = LazyLock::new(|| Authority::new("root", ALWAYS.0, ALWAYS.1).unwrap());
 static BELOW: LazyLock<Authority> =
     LazyLock::new(|| ROOT.clone().with_intermediate("in between", ALWAYS.0, ALWAYS.1).unwrap());
 
@@ -173,7 +172,10 @@ mod authority {
     fn it_survives_being_kept_as_text() {
         for authority in [&*ROOT, &*BELOW] {
             let kept = Authority::from_pem(&authority.to_pem()).unwrap();
-            assert_eq!(kept.sign(REQUEST, NOW, NOW + 1).unwrap(), authority.sign(REQUEST, NOW, NOW + 1).unwrap());
+            assert_eq!(
+                kept.sign(REQUEST, NOW, NOW + 1).unwrap(),
+                authority.sign(REQUEST, NOW, NOW + 1).unwrap()
+            );
             assert_eq!((kept.root(), kept.issuer()), (authority.root(), authority.issuer()));
         }
         assert!(Authority::from_pem(KEY).is_err());
@@ -237,13 +239,20 @@ mod authority {
         let past = file(folder, "past.pem", &past.certificate);
         // The tests' authorities are valid around another time than today's.
         let verify = |more: &[&str], certificate: &str| {
-            let fixed: Vec<&str> =
-                ["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", "a.example", "-CAfile"]
-                    .into_iter()
-                    .chain([&*root])
-                    .chain(more.iter().copied())
-                    .chain([certificate])
-                    .collect();
+            let fixed: Vec<&str> = [
+                "verify",
+                "-x509_strict",
+                "-purpose",
+                "sslserver",
+                "-verify_hostname",
+                "a.example",
+                "-CAfile",
+            ]
+            .into_iter()
+            .chain([&*root])
+            .chain(more.iter().copied())
+            .chain([certificate])
+            .collect();
             openssl(&fixed).unwrap()
         };
         assert!(verify(&[], &plain));
@@ -549,9 +558,10 @@ mod decisions {
         };
         let other = request(&OTHER_KEY, &names(&["a.example"]), "x").unwrap();
         let other = ROOT.sign(&other, NOW, NOW + DAY).unwrap();
-        assert_eq!(unusable(&|issued| issued.certificate = other.certificate.clone()), [
-            "certificate: for another key"
-        ]);
+        assert_eq!(
+            unusable(&|issued| issued.certificate = other.certificate.clone()),
+            ["certificate: for another key"]
+        );
         assert_eq!(unusable(&|issued| issued.certificate = "x".into()), ["certificate: not PEM"]);
         assert_eq!(unusable(&|issued| issued.certificate = REQUEST.into()), ["certificate: not PEM"]);
         assert_eq!(unusable(&|issued| issued.ca = String::new()), ["issuer's certificate: not PEM"]);
@@ -637,12 +647,15 @@ mod decisions {
         let decision = scene.decide();
         assert_eq!(decision.in_use, before);
         assert_eq!(decision.keep, [csr]);
-        assert_eq!(decision.problems, [
-            "certificates: entry 1: null",
-            "own request is dropped: signing request: not PEM",
-            "certificate: not PEM",
-            "certificate: not PEM",
-        ]);
+        assert_eq!(
+            decision.problems,
+            [
+                "certificates: entry 1: null",
+                "own request is dropped: signing request: not PEM",
+                "certificate: not PEM",
+                "certificate: not PEM",
+            ]
+        );
         assert_eq!((decision.ask, decision.store, decision.forget), (false, None, vec![]));
     }
 
@@ -678,7 +691,6 @@ mod decisions {
         assert_eq!(scene.decide().in_use.unwrap().chain, [leaf]);
     }
 
-    static OTHER_ROOT: LazyLock<Authority> = LazyLock::new(|| {
-        ROOT.clone().with_intermediate("somebody else", ALWAYS.0, ALWAYS.1).unwrap()
-    });
+    static OTHER_ROOT: LazyLock<Authority> =
+        LazyLock::new(|| ROOT.clone().with_intermediate("somebody else", ALWAYS.0, ALWAYS.1).unwrap());
 }

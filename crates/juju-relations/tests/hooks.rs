@@ -13,7 +13,8 @@ use juju_relations::tracing::{
 };
 use juju_relations::{
     Change, EndpointError, EndpointMeta, Nothing, Remote, Wire, blackbox_exporter_probes, catalogue,
-    istio_ingress_route, s3, tempo_api, tempo_cluster, tempo_peers, traefik_route,
+    cross_model_mesh, grafana_datasource, grafana_datasource_exchange, istio_ingress_route, loki_push_api,
+    prometheus_remote_write, s3, service_mesh, tempo_api, tempo_cluster, tempo_peers, traefik_route,
 };
 
 const RECEIVES: EndpointMeta = EndpointMeta::provides("tracing", tracing::INTERFACE);
@@ -548,6 +549,50 @@ mod exchanges {
     }
 
     #[tokio::test]
+    async fn owners_of_data_sources_tell_each_other_of_them() {
+        use grafana_datasource_exchange::{AppData, Datasource, Provider, Requirer};
+
+        let data = AppData::new([Datasource::new("tempo", "u", "g")]);
+        check::<Provider, Requirer, _>(data.clone()).await;
+        check::<Requirer, Provider, _>(data).await;
+    }
+
+    #[tokio::test]
+    async fn a_mesh_is_given_policies_and_gives_labels() {
+        use service_mesh::{MeshPolicy, MeshType, Provider, ProviderAppData, Requirer, RequirerAppData};
+
+        let policy = MeshPolicy::to_app(("apps", "otelcol"), ("obs", "tempo"), vec![]);
+        check::<Requirer, Provider, _>(RequirerAppData::new([policy])).await;
+        let labels = [("istio.io/dataplane-mode".to_owned(), "ambient".to_owned())].into();
+        let data = ProviderAppData { labels, mesh_type: MeshType::Istio, problems: vec![] };
+        check::<Provider, Requirer, _>(data).await;
+    }
+
+    #[tokio::test]
+    async fn who_comes_from_another_model_introduces_itself() {
+        use cross_model_mesh::{
+            CrossModelMeshProvider, INTERFACE, Identity, Provider, Requirer, RequirerAppData,
+        };
+
+        let data = RequirerAppData::new("otelcol", "apps");
+        check::<Requirer, Provider, _>(data.clone()).await;
+        let agent = Agent::new(
+            false,
+            [
+                Relation::new("e", 7, "masked").with("masked", &data),
+                Relation::new("e", 8, "odd").with_text("odd", [("cmr_data", "x")]),
+                Relation { app: None, ..Relation::new("e", 9, "") },
+            ],
+        );
+        let endpoint = EndpointMeta::provides("e", INTERFACE);
+        let side = CrossModelMeshProvider::new(&agent.hook(Event::UpdateStatus), endpoint).unwrap();
+        let mut identities = side.identities().await.unwrap();
+        assert_eq!(identities.remove("odd").unwrap().reason(), Some("cmr_data: not valid JSON"));
+        let otelcol = Identity { app_name: "otelcol".into(), juju_model_name: "apps".into() };
+        assert_eq!(identities, [("masked".to_owned(), Remote::Ready(otelcol))].into());
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_understood_is_told_from_nothing() {
         let relation = Relation::new("e", 7, "other").with_text("other", [("http", "{")]);
         let agent = Agent::new(true, [relation]);
@@ -562,5 +607,256 @@ mod exchanges {
         );
         hook.commit().await.unwrap();
         assert_eq!(agent.take_writes(), []);
+    }
+}
+
+/// Interfaces in which single units say where they are.
+mod units {
+    use super::*;
+
+    #[tokio::test]
+    async fn grafana_is_offered_a_source_and_says_how_it_knows_it() {
+        use grafana_datasource::{
+            GrafanaAppData, GrafanaSourceProvider, GrafanaSourceRequirer, INTERFACE, SourceAppData,
+            SourceData, SourceUnitData,
+        };
+        const OFFERS: EndpointMeta = EndpointMeta::provides("source", INTERFACE);
+        const SHOWS: EndpointMeta = EndpointMeta::requires("shown", INTERFACE);
+
+        let app = SourceAppData {
+            data: SourceData::new("obs", "uuid", "me", "tempo"),
+            app_url: Some("http://me.obs.svc.cluster.local:3200".into()),
+        };
+        let unit = SourceUnitData { url: Some("http://me-0:3200".into()) };
+        for (leader, writes) in [(true, vec!["me", "me/0"]), (false, vec!["me/0"])] {
+            let agent = Agent::new(leader, [Relation::new("source", 3, "grafana")]);
+            let hook = agent.hook(Event::UpdateStatus);
+            let source = GrafanaSourceProvider::new(&hook, OFFERS).unwrap();
+            source.publish(&app, &unit).await.unwrap();
+            hook.commit().await.unwrap();
+            let mut owners: Vec<_> = agent.take_writes().into_iter().map(|(_, owner)| owner).collect();
+            owners.sort();
+            assert_eq!(owners, writes);
+        }
+
+        let offered = Relation::new("shown", 4, "tempo")
+            .with("tempo", &app)
+            .with("tempo/0", &SourceUnitData { url: Some("http://tempo-0:3200".into()) })
+            .with_text("tempo/1", [("ingress-address", "10.1.2.3")]);
+        let silent = Relation::new("shown", 5, "silent");
+        let agent = Agent::new(true, [offered, silent]);
+        let hook = agent.hook(Event::UpdateStatus);
+        let grafana = GrafanaSourceRequirer::new(&hook, SHOWS).unwrap();
+        for (relation, source) in grafana.sources().await.unwrap() {
+            if let Some(answer) = source.answer("g-1", Some("http://grafana:3000")) {
+                grafana.publish(&relation, &answer).await.unwrap();
+            }
+        }
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes(), [("shown:4".to_owned(), "me".to_owned())]);
+        let answer = GrafanaAppData::read(Some(&agent.bag(4, "me"))).ok().unwrap();
+        assert_eq!(answer.app_datasource_uid.as_deref(), Some("juju_obs_uuid_me"));
+        assert_eq!(answer.datasource_uids, [("tempo/0".to_owned(), "juju_obs_uuid_me_0".to_owned())].into());
+
+        let answered = Relation::new("source", 3, "grafana").with("grafana", &answer);
+        let agent = Agent::new(false, [answered, Relation::new("source", 6, "new")]);
+        let source = GrafanaSourceProvider::new(&agent.hook(Event::UpdateStatus), OFFERS).unwrap();
+        let heard: Vec<_> = source.grafanas().await.unwrap().into_iter().map(|(_, data)| data).collect();
+        assert_eq!(heard, [Remote::Ready(answer), Remote::Absent]);
+        assert!(GrafanaSourceProvider::new(&agent.hook(Event::Start), SHOWS).is_err());
+        assert!(GrafanaSourceRequirer::new(&agent.hook(Event::Start), OFFERS).is_err());
+    }
+
+    #[tokio::test]
+    async fn metrics_are_taken_by_units_and_rules_come_from_the_leader() {
+        use prometheus_remote_write::{
+            INTERFACE, RemoteWriteProvider, RemoteWriteRequirer, RequirerAppData, UnitData,
+        };
+        const TAKES: EndpointMeta = EndpointMeta::provides("receive", INTERFACE);
+        const SENDS: EndpointMeta = EndpointMeta::requires("send", INTERFACE);
+
+        let data = UnitData::new("http://me-0:9090/api/v1/write");
+        let sender = Relation::new("receive", 3, "tempo").with("tempo", &RequirerAppData::no_rules());
+        let agent = Agent::new(false, [sender]);
+        let hook = agent.hook(Event::UpdateStatus);
+        let takes = RemoteWriteProvider::new(&hook, TAKES).unwrap();
+        takes.publish(&data).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(agent.bag(3, "me/0"), data.write());
+        let (_, rules) = takes.rules().await.unwrap().remove(0);
+        assert_eq!(rules, Remote::Ready(RequirerAppData::no_rules()));
+
+        let receiver = || {
+            Relation::new("send", 4, "prom")
+                .with("prom/0", &data)
+                .with_text("prom/1", [("ingress-address", "10.1.2.3")])
+                .with_text("prom/2", [("remote_write", "x")])
+        };
+        for (leader, written) in [(true, 1), (false, 0)] {
+            let agent = Agent::new(leader, [receiver()]);
+            let hook = agent.hook(Event::UpdateStatus);
+            let sends = RemoteWriteRequirer::new(&hook, SENDS).unwrap();
+            sends.publish(&RequirerAppData::no_rules()).await.unwrap();
+            hook.commit().await.unwrap();
+            assert_eq!(agent.take_writes().len(), written);
+            let units = sends.receivers().await.unwrap().remove(0).units;
+            assert_eq!(units[&UnitName::new("prom", 0)], Remote::Ready(data.clone()));
+            assert_eq!(units[&UnitName::new("prom", 1)], Remote::Absent);
+            assert_eq!(units[&UnitName::new("prom", 2)].reason(), Some("remote_write: not valid JSON"));
+        }
+    }
+
+    #[tokio::test]
+    async fn logs_are_taken_by_units_and_rules_come_from_the_leader() {
+        use loki_push_api::{INTERFACE, LokiPushProvider, LokiPushRequirer, RequirerAppData, UnitData};
+        const TAKES: EndpointMeta = EndpointMeta::provides("logging", INTERFACE);
+        const SENDS: EndpointMeta = EndpointMeta::requires("logging", INTERFACE);
+
+        let data = UnitData::new("http://me-0:3100/loki/api/v1/push");
+        let rules = RequirerAppData {
+            alert_rules: Some(juju_relations::JsonText::empty()),
+            ..RequirerAppData::default()
+        };
+        let agent = Agent::new(false, [Relation::new("logging", 3, "tempo").with("tempo", &rules)]);
+        let hook = agent.hook(Event::UpdateStatus);
+        let takes = LokiPushProvider::new(&hook, TAKES).unwrap();
+        takes.publish(&data).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(agent.bag(3, "me/0"), data.write());
+        assert_eq!(takes.rules().await.unwrap().remove(0).1, Remote::Ready(rules.clone()));
+
+        for (leader, written) in [(true, 1), (false, 0)] {
+            let agent = Agent::new(leader, [Relation::new("logging", 4, "loki").with("loki/0", &data)]);
+            let hook = agent.hook(Event::UpdateStatus);
+            let sends = LokiPushRequirer::new(&hook, SENDS).unwrap();
+            sends.publish(&rules).await.unwrap();
+            hook.commit().await.unwrap();
+            assert_eq!(agent.take_writes().len(), written);
+            let units = sends.lokis().await.unwrap().remove(0).units;
+            assert_eq!(units, [(UnitName::new("loki", 0), Remote::Ready(data.clone()))].into());
+        }
+    }
+}
+
+mod certificates {
+    use juju_relations::tls_certificates::{
+        self, CertificatesProvider, CertificatesRequirer, ErrorDetail, Issued, KeyScope, ProviderAppData,
+        ProviderEvent, RequirerData, RequirerEvent, SigningRequest,
+    };
+
+    use super::*;
+
+    const NEEDS: EndpointMeta =
+        EndpointMeta::requires("certificates", tls_certificates::INTERFACE).limited(1);
+    const SIGNS: EndpointMeta = EndpointMeta::provides("signs", tls_certificates::INTERFACE);
+
+    fn asks<const N: usize>(csrs: [&str; N]) -> RequirerData {
+        RequirerData::new(csrs.map(|csr| SigningRequest::new(csr, false)))
+    }
+
+    fn answer(csr: &str) -> Issued {
+        Issued {
+            ca: "ca".into(),
+            certificate_signing_request: csr.into(),
+            certificate: format!("certificate for {csr}"),
+            chain: None,
+            revoked: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_unit_asks_for_itself_and_hears_the_answer() {
+        let mut answers = ProviderAppData::default();
+        answers.answer(answer("one"));
+        answers.answer(answer("somebody else's"));
+        let relation = Relation::new("certificates", 7, "ca").with("ca", &answers);
+        let agent = Agent::new(false, [relation.with_text("me/0", [("ingress-address", "10.1.2.3")])]);
+        let hook = agent.hook(Event::RelationChanged(about("certificates", 7, "ca")));
+        let needs = CertificatesRequirer::for_unit(&hook, NEEDS).unwrap();
+        assert_eq!(*needs.scope(), KeyScope::Unit(UnitName::new("me", 0)));
+        assert_eq!(needs.requested().await.unwrap(), RequirerData::default());
+        needs.request(&asks(["one", "two"])).await.unwrap();
+        assert_eq!(needs.requested().await.unwrap(), asks(["one", "two"]));
+        assert_eq!(needs.published().await.unwrap(), Remote::Ready(answers));
+        assert!(matches!(needs.event().await.unwrap(), Some(RequirerEvent::Answered { .. })));
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes(), [("certificates:7".to_owned(), "me/0".to_owned())]);
+
+        let hook = agent.hook(Event::UpdateStatus);
+        let needs = CertificatesRequirer::for_unit(&hook, NEEDS).unwrap();
+        needs.request(&RequirerData::default()).await.unwrap();
+        hook.commit().await.unwrap();
+        // Juju's own keys stay.
+        assert_eq!(*agent.bag(7, "me/0"), [("ingress-address".to_owned(), "10.1.2.3".to_owned())].into());
+    }
+
+    #[tokio::test]
+    async fn only_the_leader_asks_for_the_application() {
+        for leader in [true, false] {
+            let agent = Agent::new(leader, [Relation::new("certificates", 7, "ca")]);
+            let hook = agent.hook(Event::RelationCreated(about("certificates", 7, "ca")));
+            let needs = CertificatesRequirer::for_app(&hook, NEEDS).unwrap();
+            needs.request(&asks(["one"])).await.unwrap();
+            let seen = needs.requested().await.unwrap();
+            assert_eq!(seen, if leader { asks(["one"]) } else { RequirerData::default() });
+            assert!(matches!(needs.event().await.unwrap(), Some(RequirerEvent::Created { .. })));
+            hook.commit().await.unwrap();
+            assert_eq!(agent.take_writes().len(), usize::from(leader));
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_relation_nothing_is_asked() {
+        let agent = Agent::new(true, []);
+        let hook = agent.hook(Event::RelationBroken(about("certificates", 7, "ca")));
+        let needs = CertificatesRequirer::for_unit(&hook, NEEDS).unwrap();
+        needs.request(&asks(["one"])).await.unwrap();
+        assert_eq!(needs.published().await.unwrap(), Remote::Absent);
+        assert!(matches!(needs.event().await.unwrap(), Some(RequirerEvent::Gone { .. })));
+        hook.commit().await.unwrap();
+        assert!(CertificatesRequirer::for_unit(&hook, SIGNS).is_err());
+        assert!(CertificatesProvider::new(&hook, NEEDS).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_provider_hears_units_and_applications_and_answers_each_relation() {
+        let relations = || {
+            [
+                Relation::new("signs", 3, "web")
+                    .with("web", &asks(["of all"]))
+                    .with("web/0", &asks(["zero"]))
+                    .with_text("web/1", [("certificate_signing_requests", "{")]),
+                Relation::new("signs", 4, "silent"),
+            ]
+        };
+        let agent = Agent::new(true, relations());
+        let hook = agent.hook(Event::RelationDeparted(about("signs", 3, "web")));
+        let signs = CertificatesProvider::new(&hook, SIGNS).unwrap();
+        assert!(matches!(signs.event(), Some(ProviderEvent::Asked { relation }) if relation.number() == 3));
+        let [web, silent] = <[_; 2]>::try_from(signs.requesters().await.unwrap()).unwrap();
+        let mut csrs: Vec<&str> =
+            web.requests().map(|request| request.certificate_signing_request.as_str()).collect();
+        csrs.sort_unstable();
+        assert_eq!((csrs, silent.requests().count()), (vec!["of all", "zero"], 0));
+        assert!(web.asks_for("zero") && !silent.asks_for("zero"));
+
+        let mut data = signs.published(&web.relation).await.unwrap();
+        data.answer(answer("zero"));
+        data.refuse("of all", ErrorDetail::new(ErrorDetail::OTHER, "no"));
+        signs.publish(&web.relation, &data).await.unwrap();
+        assert_eq!(signs.published(&web.relation).await.unwrap(), data);
+        signs.publish(&silent.relation, &ProviderAppData::default()).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes(), [("signs:3".to_owned(), "me".to_owned())]);
+        assert_eq!(ProviderAppData::read(Some(&agent.bag(3, "me"))), Remote::Ready(data));
+
+        let follower = Agent::new(false, relations());
+        let hook = follower.hook(Event::UpdateStatus);
+        let signs = CertificatesProvider::new(&hook, SIGNS).unwrap();
+        let web = signs.requesters().await.unwrap().remove(0);
+        assert_eq!(signs.published(&web.relation).await.unwrap(), ProviderAppData::default());
+        signs.publish(&web.relation, &ProviderAppData::default()).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(follower.take_writes(), []);
     }
 }

@@ -8,8 +8,9 @@ use juju_relations::tempo_cluster::{
 };
 use juju_relations::tracing::{Protocol, ProviderAppData, ReceiverUrl, Requested, RequirerAppData};
 use juju_relations::{
-    Databag, Remote, Wire, blackbox_exporter_probes, catalogue, istio_ingress_route, s3, tempo_api,
-    tempo_peers, traefik_route,
+    Databag, Remote, Wire, blackbox_exporter_probes, catalogue, cross_model_mesh, grafana_datasource,
+    grafana_datasource_exchange, istio_ingress_route, loki_push_api, prometheus_remote_write, s3,
+    service_mesh, tempo_api, tempo_peers, tls_certificates, traefik_route,
 };
 use proptest::prelude::*;
 
@@ -40,6 +41,17 @@ fn texts() -> impl Strategy<Value = String> {
         "[{\"url\": \"http://m\"}]",
         "{\"a\": \"b\"}",
         "{\"a\": 1}",
+        "[{\"certificate_signing_request\": \"x\", \"ca\": null}, 7]",
+        "[{\"certificate_signing_request\": \"x\", \"ca\": \"y\", \"certificate\": \"z\", \"chain\": [null]}]",
+        "[{\"certificate_signing_request\": \"x\", \"ca\": \"y\", \"certificate\": \"z\", \"revoked\": true}]",
+        "[{\"certificate_signing_request\": \"x\", \"csr\": \"y\", \"error\": {\"code\": 102}}]",
+        "[{\"csr\": null, \"error\": {\"code\": 1e9}}]",
+        "{\"supports_ip_sans\": true, \"allowed_domains\": [\"a\"]}",
+        "\"istio\"",
+        "[{\"type\": \"loki\", \"uid\": \"u\", \"grafana_uid\": \"g\"}, {\"type\": \"loki\"}, null]",
+        "[{\"source_namespace\": \"a\", \"source_app_name\": \"b\\n\", \"target_namespace\": \"c\"}, 1]",
+        "{\"app_name\": \"a\", \"juju_model_name\": \"m\"}",
+        "{\"model\": \"m\", \"model_uuid\": \"u\", \"application\": \"a\", \"type\": \"t\"}",
         "\"\\ud800\"",
         "1e999",
         "[1,]",
@@ -99,6 +111,36 @@ fn check<T: Wire + PartialEq + Debug>(bag: &Databag) -> Result<(), TestCaseError
             prop_assert!(T::KEYS.iter().any(|key| reason.contains(key)), "no key named: {reason:?}");
         }
         Remote::Absent | Remote::Denied => {}
+    }
+    Ok(())
+}
+
+/// What was left out of something that could be read is named as well, with its key and on one short line.
+fn named<T: Wire>(problems: &[String]) -> Result<(), TestCaseError> {
+    for problem in problems {
+        prop_assert!(T::KEYS.iter().any(|key| problem.starts_with(key)), "no key named: {problem:?}");
+        prop_assert!(!problem.chars().any(char::is_control) && problem.chars().count() < 400, "{problem:?}");
+    }
+    Ok(())
+}
+
+/// The same for what is read entry by entry: each key has one problem at most, and what is left survives.
+fn check_but_for_problems<T: Wire + PartialEq + Debug>(
+    bag: &Databag,
+    problems: impl Fn(&mut T) -> Vec<String>,
+) -> Result<(), TestCaseError> {
+    check::<T>(bag)?;
+    if let Remote::Ready(mut data) = T::read(Some(bag)) {
+        let problems = problems(&mut data);
+        prop_assert!(problems.len() <= T::KEYS.len(), "{problems:?}");
+        prop_assert!(
+            problems.iter().all(|problem| T::KEYS.iter().any(|key| problem.starts_with(key))),
+            "{problems:?}"
+        );
+        prop_assert!(problems.iter().all(|problem| problem.chars().count() < 400), "{problems:?}");
+        if data.write() != Databag::new() {
+            survives(data)?;
+        }
     }
     Ok(())
 }
@@ -221,6 +263,74 @@ proptest! {
     #[test]
     fn probes_provider(bag in databags(blackbox_exporter_probes::ProviderAppData::KEYS)) {
         check::<blackbox_exporter_probes::ProviderAppData>(&bag)?;
+    }
+
+    #[test]
+    fn grafana_datasource_source(bag in databags(grafana_datasource::SourceAppData::KEYS)) {
+        check::<grafana_datasource::SourceAppData>(&bag)?;
+        check::<grafana_datasource::SourceUnitData>(&bag)?;
+    }
+
+    #[test]
+    fn grafana_datasource_grafana(bag in databags(grafana_datasource::GrafanaAppData::KEYS)) {
+        use grafana_datasource::GrafanaAppData;
+        check::<GrafanaAppData>(&bag)?;
+        if let Remote::Ready(data) = GrafanaAppData::read(Some(&bag)) {
+            prop_assert!(!data.grafana_uid.is_empty() && data.uids().iter().all(|uid| !uid.is_empty()));
+            named::<GrafanaAppData>(&data.problems)?;
+        }
+    }
+
+    #[test]
+    fn grafana_datasource_exchange_either_side(bag in databags(&["datasources"])) {
+        use grafana_datasource_exchange::AppData;
+        check::<AppData>(&bag)?;
+        if let Remote::Ready(data) = AppData::read(Some(&bag)) {
+            named::<AppData>(&data.problems)?;
+        }
+    }
+
+    #[test]
+    fn remote_write(bag in databags(&["remote_write", "alert_rules", "event"])) {
+        check::<prometheus_remote_write::UnitData>(&bag)?;
+        check::<prometheus_remote_write::ProviderAppData>(&bag)?;
+        check::<prometheus_remote_write::RequirerAppData>(&bag)?;
+    }
+
+    #[test]
+    fn loki(bag in databags(&["endpoint", "public_address", "metadata", "alert_rules", "event", "promtail_binary_zip_url"])) {
+        check::<loki_push_api::UnitData>(&bag)?;
+        check::<loki_push_api::ProviderAppData>(&bag)?;
+        check::<loki_push_api::RequirerAppData>(&bag)?;
+    }
+
+    #[test]
+    fn service_mesh_both_sides(bag in databags(&["labels", "mesh_type", "policies"])) {
+        use service_mesh::{ProviderAppData, RequirerAppData};
+        check::<ProviderAppData>(&bag)?;
+        check::<RequirerAppData>(&bag)?;
+        if let Remote::Ready(data) = ProviderAppData::read(Some(&bag)) {
+            named::<ProviderAppData>(&data.problems)?;
+        }
+        if let Remote::Ready(data) = RequirerAppData::read(Some(&bag)) {
+            prop_assert!(data.policies.iter().all(|policy| policy.check().is_ok()));
+            named::<RequirerAppData>(&data.problems)?;
+        }
+    }
+
+    #[test]
+    fn cross_model_mesh_requirer(bag in databags(&["cmr_data"])) {
+        check::<cross_model_mesh::RequirerAppData>(&bag)?;
+    }
+
+    #[test]
+    fn tls_certificates_requirer(bag in databags(tls_certificates::RequirerData::KEYS)) {
+        check_but_for_problems(&bag, |data: &mut tls_certificates::RequirerData| std::mem::take(&mut data.problems))?;
+    }
+
+    #[test]
+    fn tls_certificates_provider(bag in databags(tls_certificates::ProviderAppData::KEYS)) {
+        check_but_for_problems(&bag, |data: &mut tls_certificates::ProviderAppData| std::mem::take(&mut data.problems))?;
     }
 
     #[test]
@@ -366,7 +476,87 @@ proptest! {
     }
 
     #[test]
+    fn tls_certificates_survive(
+        csr in any::<String>(), text in any::<String>(), ca in prop::option::of(any::<bool>()), code in any::<i64>(),
+        chain in prop::option::of(prop::collection::vec(any::<String>(), 0..3)), more in prop::option::of(any::<String>()),
+    ) {
+        use tls_certificates::{Capabilities, ErrorDetail, Issued, ProviderAppData, RequestError, RequirerData, SigningRequest};
+        survives(RequirerData::new([SigningRequest { certificate_signing_request: csr.clone(), ca }]))?;
+        let error = ErrorDetail { reason: more.clone(), provider: more.clone(), endpoint: more.clone(), ..ErrorDetail::new(code, text.clone()) };
+        survives(ProviderAppData {
+            certificates: vec![Issued {
+                ca: text.clone(),
+                certificate_signing_request: csr.clone(),
+                certificate: text,
+                chain: chain.clone(),
+                revoked: ca,
+            }],
+            request_errors: vec![RequestError { csr, error }],
+            capabilities: Some(Capabilities {
+                supports_ip_sans: ca,
+                allowed_domains: chain,
+                provider_type: more,
+                ..Capabilities::default()
+            }),
+            problems: Vec::new(),
+        })?;
+    }
+
+    #[test]
     fn tempo_peers_survives(fqdn in plain()) {
         survives(tempo_peers::UnitData::new(fqdn))?;
+    }
+
+    #[test]
+    fn grafana_datasource_survives(
+        text in any::<String>(), url in prop::option::of(plain()), uid in plain(), units in maps(),
+    ) {
+        use grafana_datasource::{GrafanaAppData, SourceAppData, SourceData, SourceUnitData};
+        let data = SourceData::new(text.clone(), text.clone(), text, "tempo");
+        survives(SourceAppData { data, app_url: url.clone() })?;
+        survives(SourceUnitData { url: Some(uid.clone()) })?;
+        survives(GrafanaAppData {
+            grafana_uid: uid,
+            grafana_base_url: url.clone(),
+            datasource_uids: units,
+            app_datasource_uid: url,
+            problems: vec![],
+        })?;
+    }
+
+    #[test]
+    fn datasources_survive_in_one_order(
+        mut uids in prop::collection::btree_set((any::<String>(), any::<String>()), 0..4)
+            .prop_map(|uids| uids.into_iter().collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        use grafana_datasource_exchange::{AppData, Datasource};
+        let data = |uids: &[(String, String)]| {
+            AppData::new(uids.iter().map(|(uid, grafana)| Datasource::new("tempo", uid, grafana)))
+        };
+        survives(data(&uids))?;
+        uids.sort();
+        prop_assert!(data(&uids).datasources.is_sorted_by_key(|datasource| datasource.uid.clone()));
+    }
+
+    #[test]
+    fn urls_and_rules_survive(url in any::<String>(), host in prop::option::of(plain())) {
+        survives(prometheus_remote_write::UnitData::new(url.clone()))?;
+        survives(prometheus_remote_write::RequirerAppData::no_rules())?;
+        let unit = loki_push_api::UnitData::new(url);
+        survives(loki_push_api::UnitData { public_address: host, ..unit })?;
+    }
+
+    #[test]
+    fn the_mesh_survives(
+        labels in maps(), text in plain(), ports in prop::option::of(prop::collection::vec(any::<u16>(), 0..3)),
+    ) {
+        use service_mesh::{Endpoint, MeshPolicy, MeshType, ProviderAppData, RequirerAppData};
+        survives(ProviderAppData { labels, mesh_type: MeshType::Istio, problems: vec![] })?;
+        let endpoint = || vec![Endpoint { ports: ports.clone(), ..Endpoint::default() }];
+        survives(RequirerAppData::new([
+            MeshPolicy::to_app((&text, &text), (&text, &text), endpoint()),
+            MeshPolicy::to_units((&text, &text), (&text, &text), endpoint()),
+        ]))?;
+        survives(cross_model_mesh::RequirerAppData::new(text.clone(), text))?;
     }
 }

@@ -63,6 +63,11 @@ impl Authority {
         Ok(Self { root: self.root, intermediate: Some(intermediate) })
     }
 
+    /// The same root without the authority in between: it signs by itself.
+    pub fn without_intermediate(self) -> Self {
+        Self { root: self.root, intermediate: None }
+    }
+
     /// The certificate at the top, PEM.
     pub fn root(&self) -> &str {
         &self.root.certificate

@@ -334,3 +334,163 @@ pub fn same_pem(one: &str, other: &str) -> bool {
     let signs = |text| str::chars(text).filter(|c| !c.is_whitespace());
     signs(one).eq(signs(other))
 }
+
+#[cfg(test)]
+mod tests {
+    use juju_ops::{Event, RelationEvent, RelationId};
+
+    use super::*;
+
+    const CSR: &str = "-----BEGIN CERTIFICATE REQUEST-----\nMIIC\n-----END CERTIFICATE REQUEST-----";
+    const LEAF: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+    const CA: &str = "-----BEGIN CERTIFICATE-----\nMIIA\n-----END CERTIFICATE-----";
+
+    const REQUESTS: &str = r#"[{"certificate_signing_request": "-----BEGIN CERTIFICATE REQUEST-----\nMIIC\n-----END CERTIFICATE REQUEST-----", "ca": false}]"#;
+    const CERTIFICATES: &str = r#"[{"ca": "-----BEGIN CERTIFICATE-----\nMIIA\n-----END CERTIFICATE-----", "certificate_signing_request": "-----BEGIN CERTIFICATE REQUEST-----\nMIIC\n-----END CERTIFICATE REQUEST-----", "certificate": "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "chain": ["-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----", "-----BEGIN CERTIFICATE-----\nMIIA\n-----END CERTIFICATE-----"]}]"#;
+    const ERRORS: &str = r#"[{"csr": "x", "error": {"code": 102, "name": "domain_not_allowed", "message": "only example.com"}}]"#;
+
+    fn issued() -> Issued {
+        Issued {
+            ca: CA.into(),
+            certificate_signing_request: CSR.into(),
+            certificate: LEAF.into(),
+            chain: Some(vec![LEAF.into(), CA.into()]),
+            revoked: None,
+        }
+    }
+
+    fn provider<const N: usize>(pairs: [(&str, &str); N]) -> ProviderAppData {
+        ProviderAppData::read(Some(&Databag::from(pairs))).ok().expect("readable")
+    }
+
+    #[test]
+    fn bytes_of_requests() {
+        let bag = Databag::from([("certificate_signing_requests", REQUESTS)]);
+        let data = RequirerData::new([SigningRequest::new(CSR, false)]);
+        assert_eq!(data.write(), bag);
+        assert_eq!(RequirerData::read(Some(&bag)), Remote::Ready(data));
+        // Nothing is asked for: the key goes.
+        assert_eq!(RequirerData::default().changes(), [("certificate_signing_requests".to_owned(), None)]);
+        let unsaid =
+            RequirerData::new([SigningRequest { certificate_signing_request: "x".into(), ca: None }]);
+        assert_eq!(
+            unsaid.write()["certificate_signing_requests"],
+            r#"[{"certificate_signing_request": "x", "ca": null}]"#
+        );
+    }
+
+    #[test]
+    fn bytes_of_answers() {
+        let mut data = ProviderAppData::default();
+        data.answer(issued());
+        data.refuse("x", ErrorDetail::new(ErrorDetail::DOMAIN_NOT_ALLOWED, "only example.com"));
+        data.capabilities = Some(Capabilities {
+            supports_ip_sans: Some(false),
+            allowed_domains: Some(vec!["example.com".into()]),
+            ..Capabilities::default()
+        });
+        let bag = Databag::from([
+            ("certificates", CERTIFICATES),
+            ("request_errors", ERRORS),
+            ("capabilities", r#"{"supports_ip_sans": false, "allowed_domains": ["example.com"]}"#),
+        ]);
+        assert_eq!(data.write(), bag);
+        assert_eq!(ProviderAppData::read(Some(&bag)), Remote::Ready(data));
+    }
+
+    #[test]
+    fn a_bad_entry_spoils_only_itself() {
+        let list = format!(r#"[7, {}, {{"ca": 1}}, null]"#, &CERTIFICATES[1..CERTIFICATES.len() - 1]);
+        let data = provider([
+            ("certificates", list.as_str()),
+            ("request_errors", "{}"),
+            ("capabilities", r#"{"allowed_domains": "x"}"#),
+        ]);
+        assert_eq!(data.certificates, [issued()]);
+        assert_eq!((&data.request_errors, &data.capabilities), (&vec![], &None));
+        assert_eq!(data.problems.len(), 3, "{:?}", data.problems);
+        for (problem, key) in data.problems.iter().zip(["certificates", "request_errors", "capabilities"]) {
+            assert!(problem.starts_with(key), "{problem}");
+        }
+        let bag = Databag::from([(
+            "certificate_signing_requests",
+            r#"["x", {"certificate_signing_request": "y"}]"#,
+        )]);
+        let data = RequirerData::read(Some(&bag)).ok().unwrap();
+        assert_eq!(data.certificate_signing_requests.len(), 1);
+        assert!(!data.certificate_signing_requests[0].is_ca() && data.asks_for("y"));
+        assert_eq!(data.problems.len(), 1);
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_told_from_nothing() {
+        let read = |text: &str| ProviderAppData::read(Some(&Databag::from([("certificates", text)])));
+        assert_eq!(read("[").reason(), Some("certificates: not valid JSON"));
+        assert_eq!(read("{}").reason(), Some("certificates: expected a sequence, found map"));
+        assert_eq!(read("null").ok(), Some(ProviderAppData::default()));
+        assert_eq!(ProviderAppData::read(Some(&Databag::new())), Remote::Absent);
+        let own = Databag::from([("certificate_signing_requests", "x")]);
+        assert_eq!(
+            RequirerData::read(Some(&own)).reason(),
+            Some("certificate_signing_requests: not valid JSON")
+        );
+    }
+
+    #[test]
+    fn a_refused_request_has_two_names() {
+        for member in [
+            r#""csr": "x""#,
+            r#""certificate_signing_request": "x""#,
+            r#""csr": "x", "certificate_signing_request": "y""#,
+        ] {
+            let list = format!(r#"[{{{member}, "error": {{"code": 201}}}}]"#);
+            let data = provider([("request_errors", list.as_str())]);
+            assert_eq!(data.refused("x").map(|error| error.code), Some(201), "{member}");
+            assert!(data.write()["request_errors"].starts_with(r#"[{"csr": "x", "error": {"code": 201"#));
+        }
+        let data = provider([("request_errors", r#"[{"error": {"code": 201}}]"#)]);
+        assert_eq!(data.problems, ["request_errors: entry 1: csr: missing"]);
+    }
+
+    #[test]
+    fn a_request_has_one_answer() {
+        let mut data = ProviderAppData::default();
+        let windows = CSR.replace('\n', "\r\n");
+        data.refuse(CSR, ErrorDetail::new(ErrorDetail::SERVER_NOT_AVAILABLE, "later"));
+        assert_eq!(data.refused(&windows).unwrap().name, "server_not_available");
+        data.answer(issued());
+        assert_eq!((data.request_errors.len(), data.issued(&windows).count()), (0, 1));
+        data.answer(Issued { chain: None, ..issued() });
+        assert_eq!((data.certificates.len(), data.answers(CSR), data.answers("x")), (1, true, false));
+        data.revoke_all();
+        assert_eq!(data.certificates[0].revoked, Some(true));
+        data.refuse(windows, ErrorDetail::new(7, "why not"));
+        assert_eq!((data.certificates.len(), data.request_errors[0].error.name.as_str()), (0, "other"));
+        data.retain(|csr| csr == "x");
+        assert_eq!(data, ProviderAppData::default());
+    }
+
+    #[test]
+    fn events() {
+        let id = RelationId::new("certificates", 7);
+        let of = RelationEvent { id: id.clone(), remote_app: None, remote_unit: None, departing_unit: None };
+        let data = Remote::Ready(ProviderAppData::default());
+        let means = |event: &Event| requirer_event(event, "certificates", &data);
+        assert_eq!(
+            means(&Event::RelationCreated(of.clone())),
+            Some(RequirerEvent::Created { relation: id.clone() })
+        );
+        let changed = Event::RelationChanged(of.clone());
+        assert!(matches!(means(&changed), Some(RequirerEvent::Answered { .. })));
+        assert_eq!(requirer_event(&changed, "certificates", &Remote::Absent), None);
+        assert_eq!(requirer_event(&changed, "other", &data), None);
+        let broken = Event::RelationBroken(of);
+        assert_eq!(means(&broken), Some(RequirerEvent::Gone { relation: id.clone() }));
+        assert_eq!(
+            provider_event(&changed, "certificates"),
+            Some(ProviderEvent::Asked { relation: id.clone() })
+        );
+        assert_eq!(provider_event(&broken, "certificates"), Some(ProviderEvent::Gone { relation: id }));
+        assert_eq!(provider_event(&Event::Start, "certificates"), None);
+    }
+}
