@@ -13,4 +13,5 @@ mod peer;
 #[path = "../transitions/scene.rs"]
 mod scene;
 mod tempo_cluster;
+mod tls_certificates;
 mod tracing;
