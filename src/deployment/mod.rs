@@ -24,6 +24,7 @@ pub mod grafana;
 pub mod ingress;
 pub mod kubernetes;
 pub mod mesh;
+mod peers;
 mod s3;
 mod settings;
 mod telemetry;
@@ -63,6 +64,8 @@ pub struct Deployment {
     pub tls: tls::Tls,
     /// Ways in from outside.
     pub ingress: ingress::Ingress,
+    /// Where the other units of this application are, of those that have said so.
+    pub peers: BTreeMap<UnitName, Host>,
     /// Grafanas and their data sources.
     pub grafana: grafana::Grafana,
     /// The service mesh.
@@ -257,7 +260,7 @@ pub enum Unmet {
 }
 
 /// Endpoints that change what is published, and that this revision does not know how to serve.
-const UNSUPPORTED: [Endpoint; 3] = [Endpoint::Certificates, Endpoint::Ingress, Endpoint::IstioIngress];
+const UNSUPPORTED: [Endpoint; 1] = [Endpoint::Certificates];
 
 impl Deployment {
     /// Judges everything that was seen.
@@ -293,6 +296,7 @@ impl Deployment {
             telemetry: telemetry::telemetry(snapshot, &mut findings),
             grafana: grafana::grafana(snapshot, &mut findings),
             mesh: mesh::mesh(snapshot, &mut findings),
+            peers: peers::peers(&related(Endpoint::Peers), &mut findings),
             kubernetes: kubernetes::kubernetes(snapshot),
             tls,
             ingress,
