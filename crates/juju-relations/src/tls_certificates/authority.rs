@@ -64,6 +64,7 @@ impl Authority {
     }
 
     /// The same root without the authority in between: it signs by itself.
+    #[must_use]
     pub fn without_intermediate(self) -> Self {
         Self { root: self.root, intermediate: None }
     }

@@ -278,7 +278,7 @@ fn fate(
     let mut best_of = |answers: &mut dyn Iterator<Item = Answer<'_>>| {
         let mut best: Option<Assigned> = None;
         for answer in answers {
-            match assign(key, csr, ca, answer, problems) {
+            match assign(key, csr, ca, &answer, problems) {
                 Ok(found) if found.not_after <= situation.now => {
                     problems.push("certificate: expired".to_owned());
                     spent = true;
@@ -325,7 +325,7 @@ fn assign(
     key: &PrivateKey,
     csr: &str,
     ca: bool,
-    answer: Answer<'_>,
+    answer: &Answer<'_>,
     problems: &mut Vec<String>,
 ) -> Result<Assigned, String> {
     let parsed = ParsedCertificate::parse(answer.certificate).map_err(|error| error.to_string())?;

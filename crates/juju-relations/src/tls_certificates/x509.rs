@@ -11,6 +11,7 @@ use rcgen::{
 use x509_parser::{
     certificate::X509Certificate,
     certification_request::X509CertificationRequest,
+    cri_attributes::ParsedCriAttribute,
     extensions::{GeneralName, ParsedExtension},
     prelude::FromDer as _,
     x509::X509Name,
@@ -217,18 +218,15 @@ impl ParsedRequest {
         let info = &read.certification_request_info;
         let mut found = Names::of(&info.subject);
         for attribute in info.iter_attributes() {
-            use x509_parser::cri_attributes::ParsedCriAttribute;
-            match attribute.parsed_attribute() {
-                ParsedCriAttribute::ExtensionRequest(requested) => {
-                    for extension in &requested.extensions {
-                        match extension.parsed_extension() {
-                            ParsedExtension::SubjectAlternativeName(names) => found.add(&names.general_names),
-                            _ => found.more |= extension.critical,
-                        }
-                    }
+            // Others, such as a password, say nothing about the certificate.
+            let ParsedCriAttribute::ExtensionRequest(requested) = attribute.parsed_attribute() else {
+                continue;
+            };
+            for extension in &requested.extensions {
+                match extension.parsed_extension() {
+                    ParsedExtension::SubjectAlternativeName(names) => found.add(&names.general_names),
+                    _ => found.more |= extension.critical,
                 }
-                // A password and the like say nothing about the certificate.
-                _ => {}
             }
         }
         Ok(Self {
@@ -236,7 +234,7 @@ impl ParsedRequest {
             unique_id: found.unique_id,
             asks_for_more: found.more,
             public_key: PublicKey::of(&info.subject_pki),
-            der: der.clone(),
+            der,
         })
     }
 
@@ -287,19 +285,19 @@ impl ParsedCertificate {
     /// If there is none, or it cannot be read.
     pub fn parse(text: &str) -> Result<Self, CertificateError> {
         let der = first_block(text, &[CERTIFICATE]).ok_or(CertificateError::Certificate("not PEM"))?;
-        Self::from_der(der)
+        Self::from_der(&der)
     }
 
     /// Reads every certificate in a text; those that cannot be read are left out.
     pub(super) fn parse_all(text: &str) -> Vec<Self> {
         let blocks = pem::parse_many(text).unwrap_or_default();
         let certificates = blocks.into_iter().filter(|block| block.tag() == CERTIFICATE);
-        certificates.filter_map(|block| Self::from_der(block.into_contents()).ok()).collect()
+        certificates.filter_map(|block| Self::from_der(block.contents()).ok()).collect()
     }
 
-    fn from_der(der: Vec<u8>) -> Result<Self, CertificateError> {
+    fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let (rest, read) =
-            X509Certificate::from_der(&der).map_err(|_| CertificateError::Certificate("not readable"))?;
+            X509Certificate::from_der(der).map_err(|_| CertificateError::Certificate("not readable"))?;
         if !rest.is_empty() {
             return Err(CertificateError::Certificate("something follows it"));
         }
@@ -319,7 +317,7 @@ impl ParsedCertificate {
             sans_ip: found.attributes.sans_ip,
             subject: read.subject().as_raw().to_vec(),
             issuer: read.issuer().as_raw().to_vec(),
-            der: der.clone(),
+            der: der.to_vec(),
         })
     }
 

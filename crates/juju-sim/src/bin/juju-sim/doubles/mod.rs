@@ -3,6 +3,7 @@
 //! A double is a charm like any other, written with the same libraries; only that it runs in the daemon, and so needs no packing.
 //! Its hooks follow the same order and its writes the same transactions.
 
+mod certificates;
 pub(crate) mod pebble;
 mod s3;
 pub(crate) mod worker;
@@ -31,7 +32,8 @@ use crate::{
 };
 
 /// Every double by name.
-const DOUBLES: [(&str, &str); 2] = [("s3", s3::META), ("tempo-worker", worker::META)];
+const DOUBLES: [(&str, &str); 3] =
+    [("certificates", certificates::META), ("s3", s3::META), ("tempo-worker", worker::META)];
 
 /// What a double declares.
 pub(crate) fn meta(name: &str) -> Result<CharmMeta> {
@@ -46,6 +48,7 @@ pub(crate) fn meta(name: &str) -> Result<CharmMeta> {
 /// Short names that are accepted as well.
 fn canonical(name: &str) -> &str {
     match name {
+        "self-signed-certificates" => "certificates",
         "worker" => "tempo-worker",
         other => other,
     }
@@ -89,6 +92,7 @@ pub(crate) async fn dispatch(
         Arc::new(move |name| Arc::new(juju_pebble::Client::new(folder.join(name))));
     let hook = Hook::new(HookEnv::from_vars(var)?, Event::from_vars(var), Arc::new(tools), containers);
     match canonical(name) {
+        "certificates" => certificates::run(&hook).await?,
         "s3" => s3::run(&hook).await?,
         "tempo-worker" => worker::run(model, &hook).await?,
         other => bail!("there is no double:{other}"),
