@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use juju_sim::client::{Client, ExecOutcome, Request, UnitDetails};
-use juju_sim::spans::Sent;
+use juju_sim::client::{Client, ExecOutcome, RelationInfo, Request, UnitDetails};
+use juju_sim::spans::{Sent, Steady};
 use tempfile::TempDir;
 
 /// Longer than anything takes on a busy machine.
@@ -48,10 +48,18 @@ static BUILT: LazyLock<Built> = LazyLock::new(|| {
     Built { charms, simulator: coordinator.with_file_name("juju-sim") }
 });
 
-/// A coordinator of two units, a worker with every role, a bucket, and `orders`, which wants OTLP in both forms.
+/// A coordinator of two units, a worker with every role, a bucket, `orders`, which wants OTLP in both forms, and
+/// `payments`, which wants Zipkin. `more` are options of the coordinator.
 pub(crate) fn up(more: &str) -> Model {
+    up_with(more, &[], &[])
+}
+
+/// [`up`] with further applications, `name: {charm: …}`, and relations, `'tempo:x', 'name:y'`.
+pub(crate) fn up_with(more: &str, applications: &[&str], relations: &[&str]) -> Model {
     let home = tempfile::Builder::new().prefix("jsim").tempdir().expect("a folder");
     let charms = BUILT.charms.path().display();
+    let applications: String = applications.iter().map(|line| format!("  {line}\n")).collect();
+    let relations: String = relations.iter().map(|pair| format!("  - [{pair}]\n")).collect();
     let text = format!(
         "name: m
 applications:
@@ -60,12 +68,12 @@ applications:
   s3: {{charm: 'double:s3'}}
   orders: {{charm: {charms}/requirer, options: {{protocols: 'otlp_grpc,otlp_http'}}}}
   payments: {{charm: {charms}/requirer, options: {{protocols: zipkin}}}}
-relations:
+{applications}relations:
   - ['tempo:s3', 's3:s3-credentials']
   - ['tempo:tempo-cluster', 'worker:tempo-cluster']
   - ['tempo:tracing', 'orders:tracing']
   - ['tempo:tracing', 'payments:tracing']
-"
+{relations}"
     );
     let file = home.path().join("model.yaml");
     std::fs::write(&file, text).expect("a file");
@@ -134,17 +142,97 @@ impl Model {
         receivers.iter().map(|r| (text(&r["protocol"]["name"]), text(&r["url"]))).collect()
     }
 
-    /// Sends spans from a pod to a published URL.
+    /// Sends spans from a pod to a published URL, without TLS.
     #[track_caller]
-    pub(crate) fn send(&self, from: &str, (protocol, url): &(String, String), spans: u64) -> Sent {
+    pub(crate) fn send(&self, from: &str, receiver: &(String, String), spans: u64) -> Sent {
+        self.send_spans(from, receiver, spans, false)
+    }
+
+    /// Sends spans from a pod to a published URL over TLS, trusting the authorities of the model.
+    #[track_caller]
+    pub(crate) fn send_over_tls(&self, from: &str, receiver: &(String, String), spans: u64) -> Sent {
+        self.send_spans(from, receiver, spans, true)
+    }
+
+    #[track_caller]
+    fn send_spans(&self, from: &str, (protocol, url): &(String, String), spans: u64, tls: bool) -> Sent {
         let request = Request::SendSpans {
             unit: from.to_owned(),
             protocol: protocol.clone(),
             url: url.clone(),
             spans,
             timeout: 60.0,
+            tls,
+            ca: None,
         };
         self.client.ask(&request).expect("the sender runs")
+    }
+
+    /// Sends spans from a pod to all of these receivers, over TLS and all the time while `change` happens, and tries
+    /// the same ports in plain text as often. `ca` is trusted.
+    #[track_caller]
+    pub(crate) fn under_traffic(
+        &self,
+        from: &str,
+        receivers: &[(String, String)],
+        ca: &str,
+        change: impl FnOnce(),
+    ) -> Steady {
+        const PID: &str = "/tmp/steady.pid";
+        /// Stops the sender also when a claim does not hold.
+        struct Stop<'a>(&'a Model, &'a str);
+        impl Drop for Stop<'_> {
+            fn drop(&mut self) {
+                let line = format!("while ! kill $(cat {PID}); do sleep 0.05; done");
+                let _ = self.0.client.exec(self.1, None, &["sh", "-c", &line]);
+            }
+        }
+        let to: String = receivers.iter().map(|(protocol, url)| format!(" --to {protocol}={url}")).collect();
+        let line = format!(
+            "echo $$ > {PID}; exec juju-sim workload steady{to} --rate 10 --patience 20 --until-stopped \
+             --tls --ca-file /dev/stdin --probe-plain --format json"
+        );
+        let request = Request::Exec {
+            unit: from.to_owned(),
+            container: None,
+            command: ["sh", "-c", &line].map(str::to_owned).into(),
+            stdin: Some(ca.to_owned()),
+            timeout: 600,
+        };
+        let ended: ExecOutcome = std::thread::scope(|scope| {
+            let sender = scope.spawn(|| self.client.ask(&request).expect("the sender runs"));
+            let stop = Stop(self, from);
+            self.more_spans(receivers);
+            change();
+            self.more_spans(receivers);
+            drop(stop);
+            sender.join().expect("the sender ends")
+        });
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{}", ended.stderr))
+    }
+
+    /// Waits until some more spans have arrived by each of these protocols.
+    #[track_caller]
+    fn more_spans(&self, receivers: &[(String, String)]) {
+        let counts = |model: &Self| receivers.iter().map(|(p, _)| model.arrived(p)).collect::<Vec<_>>();
+        let before = counts(self);
+        self.until("spans arrive", |model| {
+            counts(model).iter().zip(&before).all(|(now, before)| *now >= before + 10)
+        });
+    }
+
+    /// How often a unit's nginx was told to reload, as the charm says in its log.
+    #[track_caller]
+    pub(crate) fn reloads(&self, unit: &str) -> usize {
+        let log = self.client.log(Some(unit)).expect("a log");
+        log.iter().filter(|line| line.message.contains("reloading nginx")).count()
+    }
+
+    /// What a unit and its applications wrote and read on the only relation of an endpoint.
+    #[track_caller]
+    pub(crate) fn relation(&self, unit: &str, endpoint: &str) -> RelationInfo {
+        let found = self.unit(unit).relation_info.into_iter().find(|relation| relation.endpoint == endpoint);
+        found.unwrap_or_else(|| panic!("{unit} has no relation {endpoint}"))
     }
 
     /// Spans of a protocol that all workers together have received.

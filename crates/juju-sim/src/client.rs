@@ -190,6 +190,13 @@ pub enum Request {
         spans: u64,
         /// Seconds for all of it.
         timeout: f64,
+        /// Whether a URL without a scheme, which is all that gRPC has, means TLS.
+        #[serde(default)]
+        tls: bool,
+        /// Certificates to trust with TLS, PEM; those of the authorities in the model (interface `tls-certificates`)
+        /// when not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<String>,
     },
     /// Spans received by sinks: number by protocol by unit.
     Counts {
@@ -656,7 +663,7 @@ impl Client {
         spans: u64,
     ) -> Result<Value, ClientError> {
         let (unit, protocol, url) = (unit.to_owned(), protocol.to_owned(), url.to_owned());
-        self.request(&Request::SendSpans { unit, protocol, url, spans, timeout: 15.0 })
+        self.request(&Request::SendSpans { unit, protocol, url, spans, timeout: 15.0, tls: false, ca: None })
     }
 
     /// Spans that an application's sinks received, by protocol.

@@ -1,6 +1,9 @@
 //! The stand-ins of the other side.
 
-use crate::{PATIENCE, up};
+use juju_sim::client::Request;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use crate::{PATIENCE, Running, up};
 
 const CLUSTER: &str = "
 applications:
@@ -63,4 +66,110 @@ fn workers_announce_themselves_and_count_the_spans_they_get() {
     assert_eq!(sent["accepted"], 3, "{sent}");
     let counts = model.client.counts("w").unwrap();
     assert_eq!((counts["otlp_http"], counts["otlp_grpc"], counts["zipkin"]), (7, 5, 3));
+}
+
+/// An authority's certificate and one that it signed for the first worker, PEM.
+fn signed(key: &KeyPair) -> (String, String) {
+    let authority = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&authority).unwrap().pem();
+    let names = ["w-0.w-endpoints.m.svc.cluster.local".to_owned()];
+    let certificate = CertificateParams::new(names).unwrap();
+    (ca, certificate.signed_by(key, &Issuer::new(params, authority)).unwrap().pem())
+}
+
+impl Running {
+    /// How many of three spans the first worker takes over OTLP, in HTTP and in gRPC.
+    #[track_caller]
+    fn taken_with_tls(&self, ca: &str) -> [u64; 2] {
+        let host = "w-0.w-endpoints.m.svc.cluster.local";
+        let urls = [("otlp_http", format!("https://{host}:4318")), ("otlp_grpc", format!("{host}:4317"))];
+        urls.map(|(protocol, url)| {
+            let request = Request::SendSpans {
+                unit: "a/0".to_owned(),
+                protocol: protocol.to_owned(),
+                url,
+                spans: 3,
+                timeout: 2.0,
+                tls: true,
+                ca: Some(ca.to_owned()),
+            };
+            self.client.request(&request).unwrap()["accepted"].as_u64().unwrap()
+        })
+    }
+
+    /// What a shell line says in the first worker's pod.
+    #[track_caller]
+    fn in_worker(&self, line: &str) -> String {
+        self.client.exec("w/0", None, &["sh", "-c", line]).unwrap().stdout
+    }
+}
+
+#[test]
+fn a_worker_speaks_tls_while_it_is_given_a_certificate_and_a_key() {
+    let model = up(CLUSTER);
+    let set = |option: &str, value: &str| {
+        model.client.configure("tempo", option, value).unwrap();
+        model.settle();
+    };
+    let key = KeyPair::generate().unwrap();
+    let (ca, certificate) = signed(&key);
+    let json = |pem: &str| serde_json::to_string(pem).unwrap();
+    let files = "{cert_file: /etc/worker/server.cert, key_file: /etc/worker/private.key}";
+    let tls = format!(
+        "{{otlp: {{protocols: {{http: {{endpoint: '0.0.0.0:4318', tls: {files}}}, grpc: {{endpoint: '0.0.0.0:4317', tls: {files}}}}}}}}}"
+    );
+
+    // Told to speak TLS, and with what only later: it does not speak plain text meanwhile.
+    set("receivers", &tls);
+    let status = model.unit("w/0").workload;
+    assert_eq!(status.current, "waiting");
+    assert!(status.message.contains("/etc/worker/server.cert"), "{}", status.message);
+    let plain = || {
+        let url = "http://w-0.w-endpoints.m.svc.cluster.local:4318";
+        model.client.send_spans("a/0", "otlp_http", url, 1).unwrap()["accepted"].clone()
+    };
+    assert_eq!(plain(), 0);
+    set("private_key", &key.serialize_pem());
+    set("ca_cert", &json(&ca));
+    set("server_cert", &json(&certificate));
+    model.client.wait_active(PATIENCE).unwrap();
+    assert_eq!(model.taken_with_tls(&ca), [3, 3]);
+    assert_eq!(plain(), 0);
+    assert_eq!(
+        model.in_worker("cat /etc/worker/ca.cert /usr/local/share/ca-certificates/ca.crt"),
+        ca.repeat(2)
+    );
+    assert_eq!(model.in_worker("stat -c %a /etc/worker/private.key").trim(), "600");
+
+    // Another authority and certificate: the same process, which has them at once.
+    let sinks = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep -q '^/charm/bin/juju-sim workload sink' && echo $p; done";
+    let before = model.in_worker(sinks);
+    assert_eq!(before.lines().count(), 1, "{before}");
+    let (next_ca, certificate) = signed(&key);
+    set("ca_cert", &json(&next_ca));
+    set("server_cert", &json(&certificate));
+    assert_eq!((model.taken_with_tls(&ca), model.taken_with_tls(&next_ca)), ([0, 0], [3, 3]));
+    assert_eq!(model.in_worker(sinks), before);
+
+    // Another key: the secret's new revision.
+    let key = KeyPair::generate().unwrap();
+    let (ca, certificate) = signed(&key);
+    for (option, value) in
+        [("ca_cert", json(&ca)), ("private_key", key.serialize_pem()), ("server_cert", json(&certificate))]
+    {
+        model.client.configure("tempo", option, &value).unwrap();
+    }
+    model.client.wait_active(PATIENCE).unwrap();
+    assert_eq!(model.taken_with_tls(&ca), [3, 3]);
+
+    set("receivers", "{otlp: {protocols: {http: {endpoint: '0.0.0.0:4318'}}}}");
+    for option in ["ca_cert", "server_cert", "private_key"] {
+        set(option, "");
+    }
+    assert_eq!(plain(), 1);
+    assert_eq!(model.in_worker("ls /etc/worker /usr/local/share/ca-certificates").matches('\n').count(), 4);
+    let counts = model.client.counts("w").unwrap();
+    assert_eq!((counts["otlp_http"], counts["otlp_grpc"]), (10, 9));
 }

@@ -250,6 +250,12 @@ enum Verb {
         /// Seconds for all of it, with retries.
         #[arg(long, default_value_t = 10.0)]
         timeout: f64,
+        /// Speak TLS also where the URL has no scheme, as with gRPC.
+        #[arg(long)]
+        tls: bool,
+        /// Certificates to trust with TLS (PEM); those of the authorities in the model when not given.
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
     },
     /// Spans that sinks received, by unit and protocol.
     Counts {
@@ -504,8 +510,12 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::Partition { unit, heal } => {
             tell(client, format, &Request::Partition { unit, heal }, |_| String::new())?;
         }
-        Verb::SendSpans { unit, protocol, url, spans, timeout } => {
-            let sent = client.request(&Request::SendSpans { unit, protocol, url, spans, timeout })?;
+        Verb::SendSpans { unit, protocol, url, spans, timeout, tls, ca_file } => {
+            let ca = ca_file.map(|path| {
+                fs::read_to_string(&path).with_context(|| format!("certificates in {}", path.display()))
+            });
+            let ca = ca.transpose()?;
+            let sent = client.request(&Request::SendSpans { unit, protocol, url, spans, timeout, tls, ca })?;
             output(format, &sent, || print::yaml(&sent));
             return Ok(if sent["accepted"] == spans { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }

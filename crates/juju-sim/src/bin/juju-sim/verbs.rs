@@ -1,13 +1,14 @@
 //! What the control socket's requests do.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::Stdio,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
+use juju_relations::{Remote, Wire as _, tls_certificates};
 use juju_sim::{
     Event, Role,
     client::{
@@ -105,8 +106,15 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             pod(model, &unit)?.connect(heal).await?;
             Value::Null
         }
-        Request::SendSpans { unit, protocol, url, spans, timeout } => {
-            send_spans(model, &unit, &protocol, &url, spans, timeout).await?
+        Request::SendSpans { unit, protocol, url, spans, timeout, tls, ca } => {
+            let encrypted = tls || url.starts_with("https://");
+            let ca =
+                ca.filter(|_| encrypted).or_else(|| authorities(&model.controller()).filter(|_| encrypted));
+            let (spans, seconds) = (spans.to_string(), timeout.to_string());
+            let mut options = vec!["--protocol", &protocol, "--url", &url, "--spans", &spans];
+            options.extend(["--timeout", &seconds, "--format", "json"]);
+            options.extend(tls.then_some("--tls"));
+            send_spans(model, &unit, &options, ca).await?
         }
         Request::Counts { app } => serde_json::to_value(counts(model, app.as_deref()).await?)?,
         Request::Down => Value::Null,
@@ -441,24 +449,30 @@ fn refresh(model: &Model, app: &str, charm: Option<String>) -> Result<u32> {
 }
 
 /// Sends spans from a pod.
-async fn send_spans(
-    model: &Arc<Model>,
-    unit: &str,
-    protocol: &str,
-    url: &str,
-    spans: u64,
-    timeout: f64,
-) -> Result<Value> {
-    let (spans, seconds) = (spans.to_string(), timeout.to_string());
-    let options =
-        ["--protocol", protocol, "--url", url, "--spans", &spans, "--timeout", &seconds, "--format", "json"];
-    let command: Vec<_> =
-        [INSIDE, "workload", "send"].into_iter().chain(options).map(str::to_owned).collect();
-    let outcome = exec(model, unit, None, &command, None, 600).await?;
+async fn send_spans(model: &Arc<Model>, unit: &str, options: &[&str], ca: Option<String>) -> Result<Value> {
+    // The certificates are the sender's input: nothing has to be put into the pod for it.
+    let trust: &[_] = if ca.is_some() { &["--ca-file", "/dev/stdin"] } else { &[] };
+    let words = [INSIDE, "workload", "send"].iter().chain(options).chain(trust);
+    let command: Vec<_> = words.copied().map(str::to_owned).collect();
+    let outcome = exec(model, unit, None, &command, ca, 600).await?;
     match serde_json::from_str(&outcome.stdout) {
         Ok(sent) => Ok(sent),
         Err(_) => bail!("{unit} could not send: {}", outcome.stderr.trim().trim_start_matches("ERROR ")),
     }
+}
+
+/// The certificates of those who hand out certificates in this model; `None` if nobody does.
+fn authorities(controller: &Controller) -> Option<String> {
+    let relations =
+        controller.relations.values().filter(|relation| relation.interface == tls_certificates::INTERFACE);
+    let databags = relations.flat_map(|relation| relation.ends.iter().map(|end| relation.app_data(&end.app)));
+    let mut found = BTreeSet::new();
+    for databag in databags {
+        if let Remote::Ready(data) = tls_certificates::ProviderAppData::read(Some(&databag.into())) {
+            found.extend(data.certificates.into_iter().map(|issued| issued.ca));
+        }
+    }
+    (!found.is_empty()).then(|| found.into_iter().collect::<Vec<_>>().join("\n"))
 }
 
 /// What the sinks of an application's units counted, or of all.
