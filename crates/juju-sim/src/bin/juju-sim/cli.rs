@@ -515,7 +515,8 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
                 fs::read_to_string(&path).with_context(|| format!("certificates in {}", path.display()))
             });
             let ca = ca.transpose()?;
-            let sent = client.request(&Request::SendSpans { unit, protocol, url, spans, timeout, tls, ca })?;
+            let sent =
+                client.request(&Request::SendSpans { unit, protocol, url, spans, timeout, tls, ca })?;
             output(format, &sent, || print::yaml(&sent));
             return Ok(if sent["accepted"] == spans { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }

@@ -31,6 +31,7 @@ config:
     paused: {type: boolean, default: false, description: Leave new requests open.}
 actions:
   revoke-all: {description: Say of every certificate that it must not be used any more.}
+  renew: {description: Sign every request anew.}
   rotate-ca: {description: Replace the authority and sign every request anew.}
 ";
 
@@ -79,7 +80,7 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
         let mut data = provider.published(&requester.relation).await?;
         match action {
             Some("revoke-all") => data.revoke_all(),
-            Some("rotate-ca") => data.certificates.clear(),
+            Some("renew" | "rotate-ca") => data.certificates.clear(),
             _ => {}
         }
         answers.bring_up_to_date(&mut data, &requester);
