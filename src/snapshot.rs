@@ -19,7 +19,7 @@ use crate::names::{Config, Container, Endpoint};
 mod certificates;
 mod kubernetes;
 
-pub use certificates::CertificatesSnapshot;
+pub use certificates::{CertificatesSnapshot, OwnSecret};
 pub use kubernetes::{
     Answer, Answers, KubernetesSnapshot, LeaderAnswers, Policy, Record, Resources, Rollout, StatefulSet,
 };

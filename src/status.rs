@@ -8,7 +8,7 @@ use std::fmt;
 use juju_ops::Status;
 use juju_pebble::ServiceStatus;
 
-use crate::deployment::{Deployment, Settings, Unmet};
+use crate::deployment::{Deployment, Settings, Unmet, tls};
 use crate::kubernetes::Failure;
 use crate::names::{Container, Endpoint};
 use crate::tempo::Role;
@@ -113,7 +113,9 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
     let mut facts = Vec::new();
     let unmet = d.unmet();
     facts.extend(rivals(d).map(|text| (Whom::Everybody, Status::Blocked(text))));
-    facts.extend(cannot_help_itself(d, &applied.kubernetes).map(|text| (Whom::Everybody, Status::Blocked(text))));
+    facts.extend(
+        cannot_help_itself(d, &applied.kubernetes).map(|text| (Whom::Everybody, Status::Blocked(text))),
+    );
     let mut blocked = |text: String| facts.push((Whom::Everybody, Status::Blocked(text)));
     for unmet in &unmet {
         match unmet {
@@ -128,13 +130,6 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
             Unmet::S3(None) => blocked("[s3] credentials incomplete".into()),
             Unmet::S3(Some(finding)) => blocked(format!("[s3] credentials incomplete: {finding}")),
             Unmet::NoNameserver => blocked("[nginx] the pod has no name server in /etc/resolv.conf".into()),
-            Unmet::Unsupported(endpoints) => {
-                let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.as_str()).collect();
-                let names = names.join(", ");
-                blocked(format!(
-                    "[{names}] not served by this revision yet: nothing is changed while related"
-                ));
-            }
         }
     }
     if let Ok(Settings { retention_hours: Err(reason), .. }) = &d.settings {
@@ -179,7 +174,8 @@ fn rivals(d: &Deployment) -> Option<String> {
     match *kinds.iter().collect::<Vec<_>>() {
         [] => None,
         [kind] => {
-            let relations = rivals.iter().map(|(kind, id)| format!("{kind}:{id}")).collect::<Vec<_>>().join(", ");
+            let relations =
+                rivals.iter().map(|(kind, id)| format!("{kind}:{id}")).collect::<Vec<_>>().join(", ");
             Some(format!("several relations of `{kind}` are active ({relations}); remove all but one"))
         }
         [..] => {
@@ -197,10 +193,13 @@ fn notes(d: &Deployment, applied: &Applied) -> Vec<String> {
         }
         other => trouble(Container::NginxPrometheusExporter, other),
     };
-    let absent = applied.kubernetes.troubles.iter().filter(|(_, failure)| matches!(failure, Failure::NotFound(_)));
+    let absent =
+        applied.kubernetes.troubles.iter().filter(|(_, failure)| matches!(failure, Failure::NotFound(_)));
     let absent = absent.map(|(task, failure)| format!("[kubernetes] {task}: {failure}"));
+    let tls = d.tls.troubles.iter().map(|trouble| tls_note(trouble, d.tls.is_on()));
     exporter
         .into_iter()
+        .chain(tls)
         .chain(absent)
         .chain(without_kubernetes(d))
         .chain(d.findings.iter().map(ToString::to_string))
@@ -210,7 +209,8 @@ fn notes(d: &Deployment, applied: &Applied) -> Vec<String> {
 /// What only a person can change about Kubernetes.
 fn cannot_help_itself(d: &Deployment, kubernetes: &KubernetesOutcome) -> Option<String> {
     let troubles = &kubernetes.troubles;
-    if let Some((task, failure)) = troubles.iter().find(|(_, failure)| matches!(failure, Failure::Denied(_))) {
+    if let Some((task, failure)) = troubles.iter().find(|(_, failure)| matches!(failure, Failure::Denied(_)))
+    {
         let app = d.identity.app();
         return Some(format!("[kubernetes] run `juju trust {app} --scope=cluster`: {task}: {failure}"));
     }
@@ -227,7 +227,9 @@ fn is_refused((task, failure): &Trouble) -> bool {
     match failure {
         Failure::Conflict(_) => true,
         // Of those codes, the others are about who asks, how often, or how long it took.
-        Failure::Refused { code, .. } => *task != KubernetesTask::Read && matches!(code, 400 | 405 | 413 | 422),
+        Failure::Refused { code, .. } => {
+            *task != KubernetesTask::Read && matches!(code, 400 | 405 | 413 | 422)
+        }
         _ => false,
     }
 }
@@ -242,6 +244,22 @@ fn without_kubernetes(d: &Deployment) -> Option<String> {
     let wanted = d.mesh.kind.is_some() || d.kubernetes.limits.as_ref().is_ok_and(|limits| !limits.is_none());
     (wanted && d.kubernetes.namespace.is_none())
         .then(|| "[kubernetes] the pod has no service account: limits and mesh are not applied".to_owned())
+}
+
+/// What TLS lacks. The cluster works without it, or with what it has.
+fn tls_note(trouble: &tls::Trouble, is_on: bool) -> String {
+    let certificates = Endpoint::Certificates;
+    match (trouble, is_on) {
+        (tls::Trouble::Denied(reason), true) => {
+            format!("[{certificates}] a new certificate is refused, the one before stays in use: {reason}")
+        }
+        (tls::Trouble::Denied(reason), false) => {
+            format!("[{certificates}] no TLS, the request is refused: {reason}")
+        }
+        (tls::Trouble::Expired, _) => format!("[{certificates}] the certificate in use has expired"),
+        (tls::Trouble::Pending, true) => format!("[{certificates}] waiting for a new certificate"),
+        (tls::Trouble::Pending, false) => format!("[{certificates}] no TLS yet, waiting for a certificate"),
+    }
 }
 
 fn trouble(container: Container, outcome: &WorkloadOutcome) -> Option<String> {
@@ -433,7 +451,8 @@ mod tests {
         let text = "[kubernetes] will try again: reading the application's objects: no answer in time";
         check(&ready(), &late, ("waiting", text), ("active", ""));
 
-        let absent = with(KubernetesTask::Policies, Failure::NotFound("AuthorizationPolicy in this cluster".into()));
+        let absent =
+            with(KubernetesTask::Policies, Failure::NotFound("AuthorizationPolicy in this cluster".into()));
         let text =
             "[kubernetes] letting the mesh pass traffic: not found: AuthorizationPolicy in this cluster";
         check(&ready(), &absent, ("active", text), ("active", ""));
@@ -451,7 +470,10 @@ mod tests {
     fn limits_that_are_none_block_and_limits_that_cannot_be_set_are_a_note() {
         let mut cluster = complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         cluster.config.as_mut().unwrap().memory_limit = Some("lots".into());
-        same(&cluster, ("blocked", r#"[config] memory_limit: "lots" is not an amount such as 500m, 2 or 1Gi"#));
+        same(
+            &cluster,
+            ("blocked", r#"[config] memory_limit: "lots" is not an amount such as 500m, 2 or 1Gi"#),
+        );
         cluster.config.as_mut().unwrap().memory_limit = Some("1Gi".into());
         let text = "[kubernetes] the pod has no service account: limits and mesh are not applied";
         check(&cluster, &Applied::default(), ("active", text), ("active", ""));

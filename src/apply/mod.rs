@@ -48,7 +48,7 @@ pub async fn apply(
 
 /// The differences that [`apply`] would make up for, one line each, without any value.
 pub async fn preview(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Vec<String>, ToolError> {
-    let mut lines = Vec::new();
+    let mut lines = certificates::preview(snapshot, plan);
     for planned in plan.nginx.iter().chain(&plan.exporter) {
         lines.extend(workload::preview(snapshot.container(planned.container), planned));
     }

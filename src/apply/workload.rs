@@ -4,43 +4,60 @@ use std::time::Duration;
 
 use juju_pebble::{Error, Exec, FileWrite, Pebble, ServiceAction, ServiceStatus};
 
-use crate::plan::nginx::{CANDIDATE_PATH, CONFIG_PATH, LOADED_PATH};
+use crate::plan::nginx::{
+    CA_PATH, CANDIDATE_PAIR_PATH, CANDIDATE_PATH, CONFIG_PATH, LOADED_PATH, PAIR_PATH, TRUSTED_PATH,
+};
 use crate::plan::{PlannedFile, Text, Workload};
 use crate::snapshot::{ContainerSnapshot, ContainerState, FileDigest};
 use crate::status::WorkloadOutcome;
 
-/// How long `nginx -t` may take. It resolves no names, so it takes milliseconds.
-const VALIDATION_TIME: Duration = Duration::from_secs(10);
+/// How long a command in a container may take. `nginx -t` resolves no names, so it takes milliseconds; building a trust
+/// store takes a second or two.
+const COMMAND_TIME: Duration = Duration::from_secs(30);
 
 /// One thing to do, in the order in which they are listed by [`steps`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step<'p> {
+    /// Have nginx read this configuration and these certificates, or those in use where there is nothing new. If it
+    /// refuses, no file is written or removed, and what it has loaded stays in use.
+    Check { config: Option<&'p PlannedFile>, pair: Option<&'p PlannedFile> },
     /// Write a file.
     Write(&'p str, &'p PlannedFile),
-    /// Have nginx check a configuration, then write it. If nginx refuses, the configuration before it stays in use.
-    WriteChecked(&'p str, &'p PlannedFile),
     /// Replace our layer.
     Layer,
     /// Have Pebble restart what its plan changed, and start what is not running.
     Replan,
     /// Have nginx read its configuration again, without losing a connection.
     Reload,
-    /// Note which configuration nginx runs with, so that a hook that ended too early is made up for.
+    /// Note what nginx runs with, so that a hook that ended too early is made up for.
     Record(String),
+    /// Remove a file.
+    Remove(&'p str),
+    /// Build the container's trust store anew, and note which authority is in it; none, if it left.
+    Trust(Option<String>),
 }
 
 /// What has to be done to a container; nothing if it is as planned.
 fn steps<'p>(state: &ContainerState, planned: &'p Workload) -> Vec<Step<'p>> {
-    let mut steps = Vec::new();
-    for (path, file) in &planned.files {
-        if state.files.get(path) != Some(&FileDigest::of(file.content.expose())) {
-            steps.push(if path == CONFIG_PATH {
-                Step::WriteChecked(path, file)
-            } else {
-                Step::Write(path, file)
-            });
-        }
+    if !planned.only_over.iter().all(|path| state.files.contains_key(path)) {
+        return Vec::new();
     }
+    let is_there = |path: &str| state.files.contains_key(path);
+    let differs = |path: &str, file: &PlannedFile| {
+        state.files.get(path) != Some(&FileDigest::of(file.content.expose()))
+    };
+    let changed = |path: &str| planned.files.get(path).filter(|file| differs(path, file));
+
+    let mut steps = Vec::new();
+    let (config, pair) = (changed(CONFIG_PATH), changed(PAIR_PATH));
+    if config.is_some() || pair.is_some() {
+        steps.push(Step::Check { config, pair });
+    }
+    // The configuration refers to the others, so it comes last.
+    let mut writes: Vec<_> = planned.files.iter().filter(|(path, file)| differs(path, file)).collect();
+    writes.sort_by_key(|(path, _)| *path == CONFIG_PATH);
+    steps.extend(writes.into_iter().map(|(path, file)| Step::Write(path, file)));
+
     let new_layer = !state.plan.has(&planned.layer);
     if new_layer {
         steps.push(Step::Layer);
@@ -53,16 +70,43 @@ fn steps<'p>(state: &ContainerState, planned: &'p Workload) -> Vec<Step<'p>> {
     if new_layer || !runs {
         steps.push(Step::Replan);
     }
-    if let Some(config) = planned.files.get(CONFIG_PATH) {
-        let wanted = FileDigest::of(config.content.expose()).to_string();
-        if state.files.get(LOADED_PATH) != Some(&FileDigest::of(&wanted)) {
-            // Also after a replan: Pebble may have started nginx with the configuration before, between our look at
-            // it and our write.
-            steps.push(Step::Reload);
-            steps.push(Step::Record(wanted));
+    if let Some(wanted) = to_load(state, planned)
+        && state.files.get(LOADED_PATH) != Some(&FileDigest::of(&wanted))
+    {
+        // Also after a replan: Pebble may have started nginx with what was there before, between our look at it and
+        // our write.
+        steps.push(Step::Reload);
+        steps.push(Step::Record(wanted));
+    }
+    // Nothing refers to these any more.
+    steps.extend(planned.absent.iter().filter(|path| is_there(path)).map(|path| Step::Remove(path)));
+    match planned.files.get(CA_PATH) {
+        Some(ca) => {
+            let wanted = FileDigest::of(ca.content.expose()).to_string();
+            if state.files.get(TRUSTED_PATH) != Some(&FileDigest::of(&wanted)) {
+                steps.push(Step::Trust(Some(wanted)));
+            }
         }
+        // A charm before this one left no note of what it had built.
+        None if planned.absent.contains(CA_PATH) && (is_there(CA_PATH) || is_there(TRUSTED_PATH)) => {
+            steps.push(Step::Trust(None));
+        }
+        None => {}
     }
     steps
+}
+
+/// What nginx has to have loaded, as it is recorded: the digest of its configuration and, if that one has TLS, of its
+/// certificates with their key. `None` for other workloads.
+fn to_load(state: &ContainerState, planned: &Workload) -> Option<String> {
+    let digest = |path: &str| planned.files.get(path).map(|file| FileDigest::of(file.content.expose()));
+    // Where no configuration is planned, the one that is there stays.
+    let stays = planned.only_over.contains(CONFIG_PATH).then(|| state.files.get(CONFIG_PATH).copied());
+    let config = digest(CONFIG_PATH).or(stays.flatten())?;
+    Some(match digest(PAIR_PATH) {
+        Some(pair) => format!("{config} {pair}"),
+        None => config.to_string(),
+    })
 }
 
 /// The steps as lines for people.
@@ -73,12 +117,16 @@ pub(super) fn preview(seen: &ContainerSnapshot, planned: &Workload) -> Vec<Strin
     };
     let steps = steps(state, planned);
     let lines = steps.iter().map(|step| match step {
+        Step::Check { .. } => {
+            format!("{container}: have nginx check what follows, and go on only if it accepts it")
+        }
         Step::Write(path, _) => format!("{container}: write {path}"),
-        Step::WriteChecked(path, _) => format!("{container}: write {path}, if nginx accepts it"),
         Step::Layer => format!("{container}: replace layer {}", planned.label),
         Step::Replan => format!("{container}: replan services"),
         Step::Reload => format!("{container}: reload nginx"),
         Step::Record(_) => format!("{container}: write {LOADED_PATH}"),
+        Step::Remove(path) => format!("{container}: remove {path}"),
+        Step::Trust(_) => format!("{container}: build the trust store anew"),
     });
     lines.collect()
 }
@@ -127,19 +175,18 @@ async fn perform(
     let mut refused = None;
     for step in steps {
         match step {
-            Step::Write(path, file) => {
-                tracing::info!("{container}: writing {path}");
-                pebble.write_file(&write(path, file)).await?;
-            }
-            Step::WriteChecked(path, file) => {
-                refused = check(pebble, file).await?;
-                if refused.is_none() {
-                    tracing::info!("{container}: writing {path}");
-                    pebble.write_file(&write(path, file)).await?;
-                } else if !state.files.contains_key(LOADED_PATH) {
+            Step::Check { config, pair } => {
+                refused = check(pebble, *config, *pair).await?;
+                if refused.is_some() && !state.files.contains_key(LOADED_PATH) {
                     // There is no configuration of ours yet that could serve in its place.
                     break;
                 }
+            }
+            Step::Write(..) | Step::Reload | Step::Record(_) | Step::Remove(_) | Step::Trust(_)
+                if refused.is_some() => {}
+            Step::Write(path, file) => {
+                tracing::info!("{container}: writing {path}");
+                pebble.write_file(&write(path, file)).await?;
             }
             Step::Layer => pebble.add_layer(&planned.label, &planned.layer).await?,
             Step::Replan => {
@@ -151,7 +198,6 @@ async fn perform(
                     other => other?,
                 }
             }
-            Step::Reload | Step::Record(_) if refused.is_some() => {}
             Step::Reload => {
                 tracing::info!("{container}: reloading nginx");
                 match pebble.signal("SIGHUP", &services).await {
@@ -167,6 +213,11 @@ async fn perform(
                 let file = PlannedFile { content: Text::Plain(digest.clone()), mode: 0o644 };
                 pebble.write_file(&write(LOADED_PATH, &file)).await?;
             }
+            Step::Remove(path) => {
+                tracing::info!("{container}: removing {path}");
+                pebble.remove_file(path).await?;
+            }
+            Step::Trust(authority) => trust(pebble, authority.as_deref()).await?,
         }
     }
     if let Some(reason) = refused {
@@ -179,15 +230,29 @@ async fn perform(
     })
 }
 
-/// Has nginx read a configuration beside the one in use. Returns why it refuses it, if it does.
-async fn check(pebble: &dyn Pebble, file: &PlannedFile) -> Result<Option<String>, Error> {
-    pebble.write_file(&write(CANDIDATE_PATH, file)).await?;
-    let command = Exec {
-        command: ["nginx", "-t", "-q", "-c", CANDIDATE_PATH].map(str::to_owned).into(),
-        timeout: Some(VALIDATION_TIME),
-        ..Exec::default()
+/// Has nginx read a configuration and certificates beside those in use. Returns why it refuses them, if it does.
+async fn check(
+    pebble: &dyn Pebble,
+    config: Option<&PlannedFile>,
+    pair: Option<&PlannedFile>,
+) -> Result<Option<String>, Error> {
+    let mut candidate = match config {
+        Some(config) => config.content.expose().to_owned(),
+        // The configuration in use stays; its text is needed here only, to be read with other certificates.
+        None => {
+            String::from_utf8_lossy(&pebble.read_file(CONFIG_PATH).await?.unwrap_or_default()).into_owned()
+        }
     };
-    let output = pebble.exec(&command).await?;
+    if let Some(pair) = pair {
+        candidate = candidate.replace(PAIR_PATH, CANDIDATE_PAIR_PATH);
+        pebble.write_file(&write(CANDIDATE_PAIR_PATH, pair)).await?;
+    }
+    let candidate = PlannedFile { content: Text::Plain(candidate), mode: 0o644 };
+    pebble.write_file(&write(CANDIDATE_PATH, &candidate)).await?;
+    let output = pebble.exec(&command(&["nginx", "-t", "-q", "-c", CANDIDATE_PATH])).await?;
+    if pair.is_some() {
+        pebble.remove_file(CANDIDATE_PAIR_PATH).await?;
+    }
     if output.exit_code == 0 {
         pebble.remove_file(CANDIDATE_PATH).await?;
         return Ok(None);
@@ -199,6 +264,38 @@ async fn check(pebble: &dyn Pebble, file: &PlannedFile) -> Result<Option<String>
         line.unwrap_or("no reason given").trim_start_matches("nginx: ").trim_start_matches("[emerg] ");
     tracing::error!("nginx refuses its new configuration, the old one stays: {reason}");
     Ok(Some(reason.to_owned()))
+}
+
+/// Builds the trust store anew. Nothing of ours reads it, so that an image that cannot do it is worth a line in the log
+/// and another attempt with the next hook, and no more.
+async fn trust(pebble: &dyn Pebble, authority: Option<&str>) -> Result<(), Error> {
+    match pebble.exec(&command(&["update-ca-certificates", "--fresh"])).await {
+        Ok(output) if output.exit_code == 0 => {}
+        Ok(output) => {
+            tracing::warn!("update-ca-certificates exited with {}", output.exit_code);
+            return Ok(());
+        }
+        Err(error @ Error::Connection(_)) => return Err(error),
+        Err(error) => {
+            tracing::warn!("update-ca-certificates: {error}");
+            return Ok(());
+        }
+    }
+    match authority {
+        Some(digest) => {
+            let file = PlannedFile { content: Text::Plain(digest.to_owned()), mode: 0o644 };
+            pebble.write_file(&write(TRUSTED_PATH, &file)).await
+        }
+        None => pebble.remove_file(TRUSTED_PATH).await.map(drop),
+    }
+}
+
+fn command(words: &[&str]) -> Exec {
+    Exec {
+        command: words.iter().map(|word| (*word).to_owned()).collect(),
+        timeout: Some(COMMAND_TIME),
+        ..Exec::default()
+    }
 }
 
 fn write(path: &str, file: &PlannedFile) -> FileWrite {

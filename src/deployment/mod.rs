@@ -74,8 +74,6 @@ pub struct Deployment {
     pub kubernetes: kubernetes::Kubernetes,
     /// Relations of endpoints to which something is always written.
     pub links: Links,
-    /// Related endpoints that this revision cannot serve yet.
-    pub unsupported: BTreeSet<Endpoint>,
     /// What other charms, or the pod, got wrong.
     pub findings: Vec<Finding>,
 }
@@ -254,13 +252,7 @@ pub enum Unmet {
     S3(Option<Finding>),
     /// Workers have host names, and the pod knows no name server that nginx could ask for their addresses.
     NoNameserver,
-    /// Endpoints are related that this revision cannot serve. To go on without them would take away TLS or a public
-    /// URL that the revision before had given.
-    Unsupported(BTreeSet<Endpoint>),
 }
-
-/// Endpoints that change what is published, and that this revision does not know how to serve.
-const UNSUPPORTED: [Endpoint; 1] = [Endpoint::Certificates];
 
 impl Deployment {
     /// Judges everything that was seen.
@@ -274,7 +266,10 @@ impl Deployment {
         let app_host = app_host(&unit_host, &identity);
         let related = |endpoint| sorted(snapshot.relations(endpoint));
         let ids = |endpoint| related(endpoint).iter().map(|relation| relation.id).collect::<Vec<_>>();
-        let tls = tls::tls(snapshot, &mut findings);
+        let workers = cluster::workers(&TEMPO_2, &related(Endpoint::TempoCluster), &mut findings);
+        let hosts = worker_hosts(&TEMPO_2, &workers);
+        let hosts = hosts.iter().chain([&unit_host, &app_host]).filter(|host| host.is_name());
+        let tls = tls::tls(snapshot, hosts.map(ToString::to_string).collect(), &mut findings);
         let ingress = ingress::ingress(snapshot, &mut findings);
         Self {
             tempo: TEMPO_2,
@@ -290,7 +285,7 @@ impl Deployment {
             nameserver: snapshot.host.nameserver,
             ipv6: snapshot.host.ipv6,
             settings: snapshot.config.as_ref().map(Settings::of).map_err(Clone::clone),
-            workers: cluster::workers(&TEMPO_2, &related(Endpoint::TempoCluster), &mut findings),
+            workers,
             s3: s3::bucket(&related(Endpoint::S3)),
             requests: tracing::requests(&related(Endpoint::Tracing), &mut findings),
             telemetry: telemetry::telemetry(snapshot, &mut findings),
@@ -301,7 +296,6 @@ impl Deployment {
             tls,
             ingress,
             links: Links(Endpoint::ALL.iter().map(|endpoint| (*endpoint, ids(*endpoint))).collect()),
-            unsupported: UNSUPPORTED.into_iter().filter(|endpoint| !related(*endpoint).is_empty()).collect(),
             findings: findings.sorted(),
             identity,
         }
@@ -336,9 +330,6 @@ impl Deployment {
         if self.nameserver.is_none() && needs_names {
             unmet.push(Unmet::NoNameserver);
         }
-        if !self.unsupported.is_empty() {
-            unmet.push(Unmet::Unsupported(self.unsupported.clone()));
-        }
         unmet
     }
 
@@ -352,19 +343,29 @@ impl Deployment {
 
     /// Where the workers with a role are.
     pub fn hosts(&self, role: Role) -> BTreeSet<Host> {
-        let playing = self.workers.iter().filter(|app| app.plays(role));
-        playing.flat_map(|app| app.units.iter().map(|unit| unit.host.clone())).collect()
+        hosts(&self.workers, role).cloned().collect()
     }
 
     /// Where the workers with any role are.
     pub fn worker_hosts(&self) -> BTreeSet<Host> {
-        self.tempo.roles.iter().flat_map(|role| self.hosts(*role)).collect()
+        worker_hosts(&self.tempo, &self.workers)
     }
 
     /// Whether units exist that will play this role as soon as they have said where they are.
     fn is_coming(&self, role: Role) -> bool {
         self.workers.iter().any(|app| app.plays(role) && !app.silent.is_empty())
     }
+}
+
+/// Where the workers with a role are.
+fn hosts(workers: &[WorkerApp], role: Role) -> impl Iterator<Item = &Host> {
+    let playing = workers.iter().filter(move |app| app.plays(role));
+    playing.flat_map(|app| app.units.iter().map(|unit| &unit.host))
+}
+
+/// Where the workers with any role are.
+fn worker_hosts(tempo: &Generation, workers: &[WorkerApp]) -> BTreeSet<Host> {
+    tempo.roles.iter().flat_map(|role| hosts(workers, *role)).cloned().collect()
 }
 
 impl WorkerApp {

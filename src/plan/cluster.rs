@@ -7,6 +7,7 @@ use juju_ops::databag::json_text;
 use juju_relations::tempo_cluster::{CHAIN_SEPARATOR, CoordinatorAppData, RemoteWriteEndpoint};
 
 use crate::deployment::address::Url;
+use crate::deployment::tls::CertifiedKey;
 use crate::deployment::{Deployment, S3, S3Bucket};
 use crate::names::Endpoint;
 use crate::secret::Secret;
@@ -54,6 +55,9 @@ fn write(
             .map(|url| RemoteWriteEndpoint { url })
             .collect(),
         worker_ports: Some(ports(d, roles)),
+        ca_cert: d.tls.in_use().map(|certified| certified.ca.clone()),
+        server_cert: d.tls.in_use().map(CertifiedKey::served),
+        privkey_secret_id: d.tls.in_use().map(|certified| key_uri(d, certified)),
         s3_tls_ca_chain: s3.ca_chain.as_ref().map(|chain| chain.join(CHAIN_SEPARATOR)),
         worker_labels: labels(d),
         ..CoordinatorAppData::new(config.expose())
@@ -72,6 +76,11 @@ fn labels(d: &Deployment) -> BTreeMap<String, String> {
     let mut labels = d.mesh.labels.clone();
     labels.insert(PART_OF.to_owned(), d.identity.app().to_owned());
     labels
+}
+
+/// The secret with the key in the form that names its model: workers may be in another one.
+fn key_uri(d: &Deployment, certified: &CertifiedKey) -> String {
+    format!("secret://{}/{}", d.identity.model_uuid, certified.key_secret.bare())
 }
 
 /// Another cluster's receivers if it offers any, through nginx; else our own.

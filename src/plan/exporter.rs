@@ -1,14 +1,18 @@
 //! The exporter that turns nginx's status page into Prometheus metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use juju_pebble::{Layer, Override, Service, Startup};
 
+use serde::Serialize;
+
+use crate::deployment::Deployment;
 use crate::names::Container;
 use crate::snapshot::FileDigest;
 
 use super::nginx::{STATUS_ADDRESS, STATUS_PATH};
-use super::{PlannedFile, Text, Workload};
+use super::yaml::yaml;
+use super::{PlannedFile, Workload};
 
 /// The exporter's own web configuration (TLS, if any).
 pub const WEB_CONFIG_PATH: &str = "/etc/exporter/web-config.yaml";
@@ -17,14 +21,46 @@ pub const SERVICE: &str = "nginx-prometheus-exporter";
 /// Where the metrics are.
 pub const PORT: u16 = 9113;
 
+/// The certificates that the exporter presents.
+pub const CERTIFICATE_PATH: &str = "/etc/exporter/certs/server.crt";
+/// The key of the first of them.
+pub const KEY_PATH: &str = "/etc/exporter/certs/server.key";
+
 /// Nothing in it: metrics are served without TLS.
-const WEB_CONFIG: &str = "{}\n";
+const PLAIN: &str = "{}\n";
+
+/// The exporter's configuration file with TLS.
+#[derive(Serialize)]
+struct WebConfig {
+    tls_server_config: TlsServer,
+}
+
+#[derive(Serialize)]
+struct TlsServer {
+    cert_file: &'static str,
+    key_file: &'static str,
+}
 
 /// What runs in the container.
-pub(super) fn workload() -> Workload {
+pub(super) fn workload(d: &Deployment) -> Workload {
+    let mut files = BTreeMap::new();
+    let mut absent = BTreeSet::new();
+    let (web_config, certified) = if let Some(certified) = d.tls.in_use() {
+        let (bundle, key) = (certified.bundle(), certified.key_file());
+        let digest = FileDigest::of(format!("{}{bundle}", key.expose()));
+        // Both are for the exporter alone.
+        files.insert(CERTIFICATE_PATH.to_owned(), PlannedFile { mode: 0o600, ..PlannedFile::plain(bundle) });
+        files.insert(KEY_PATH.to_owned(), PlannedFile::secret(key.expose()));
+        let tls_server_config = TlsServer { cert_file: CERTIFICATE_PATH, key_file: KEY_PATH };
+        (yaml(&WebConfig { tls_server_config }), digest)
+    } else {
+        absent.extend([CERTIFICATE_PATH, KEY_PATH].map(str::to_owned));
+        (PLAIN.to_owned(), FileDigest::of(""))
+    };
     // The exporter reads its files at its start only. Their digests in the environment change the service whenever
     // they change, and Pebble restarts a service that has changed.
-    let reload = format!("{},{}", FileDigest::of(""), FileDigest::of(WEB_CONFIG));
+    let reload = format!("{certified},{}", FileDigest::of(&web_config));
+    files.insert(WEB_CONFIG_PATH.to_owned(), PlannedFile::plain(web_config));
     let service = Service {
         override_: Override::Replace,
         summary: "nginx prometheus exporter".into(),
@@ -37,10 +73,11 @@ pub(super) fn workload() -> Workload {
         environment: BTreeMap::from([("_reload".to_owned(), reload)]),
         ..Service::default()
     };
-    let content = Text::Plain(WEB_CONFIG.to_owned());
     Workload {
         container: Container::NginxPrometheusExporter,
-        files: BTreeMap::from([(WEB_CONFIG_PATH.to_owned(), PlannedFile { content, mode: 0o644 })]),
+        files,
+        absent,
+        only_over: BTreeSet::new(),
         label: SERVICE.to_owned(),
         layer: Layer {
             summary: "nginx prometheus exporter layer".into(),
@@ -49,4 +86,11 @@ pub(super) fn workload() -> Workload {
             ..Layer::default()
         },
     }
+}
+
+/// What may change while the cluster is incomplete: the certificates of an exporter that has some of ours.
+pub(super) fn renewal(d: &Deployment) -> Option<Workload> {
+    d.tls.in_use()?;
+    let only_over = [WEB_CONFIG_PATH, CERTIFICATE_PATH, KEY_PATH].map(str::to_owned).into();
+    Some(Workload { only_over, ..workload(d) })
 }

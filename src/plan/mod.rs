@@ -43,9 +43,9 @@ pub struct Plan {
     pub unmet: Vec<Unmet>,
     /// TLS; in any state of the cluster.
     pub certificates: certificates::Certificates,
-    /// The load balancer.
+    /// The load balancer; while the cluster cannot be run, no more than its certificates.
     pub nginx: Option<Workload>,
-    /// The exporter of its metrics.
+    /// The exporter of its metrics; while the cluster cannot be run, no more than its certificates.
     pub exporter: Option<Workload>,
     /// What workers are told; `None` on a follower too.
     pub cluster: Option<Vec<DatabagWrite>>,
@@ -119,6 +119,12 @@ pub struct Workload {
     pub container: Container,
     /// Its files, by absolute path.
     pub files: BTreeMap<String, PlannedFile>,
+    /// Files of ours that must not be there (any more).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub absent: BTreeSet<String>,
+    /// Files without all of which nothing is done: what is to be kept up then never ran.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub only_over: BTreeSet<String>,
     /// Label of its layer, under which an older layer of ours is replaced.
     pub label: String,
     /// The layer.
@@ -133,6 +139,18 @@ pub struct PlannedFile {
     /// Permission bits.
     #[serde(serialize_with = "as_octal")]
     pub mode: u32,
+}
+
+impl PlannedFile {
+    /// A file that everybody in the container may read.
+    fn plain(content: impl Into<String>) -> Self {
+        Self { content: Text::Plain(content.into()), mode: 0o644 }
+    }
+
+    /// A file that only its owner, who runs the workload, may read.
+    fn secret(content: impl Into<String>) -> Self {
+        Self { content: Text::Secret(Secret::new(content)), mode: 0o600 }
+    }
 }
 
 /// A receiver that is on.
@@ -156,14 +174,23 @@ impl Plan {
 
 /// The files whose content decides whether something has to be written, by container.
 ///
-/// Of `nginx`: its configuration, and the record of which configuration the running nginx has loaded.
-/// Of the exporter: its web configuration. A file that does not exist is left out of
-/// [`ContainerState::files`](crate::snapshot::ContainerState::files); a container in which one exists, but cannot be
-/// read, counts as unreachable.
+/// Of `nginx`: its configuration, what belongs to TLS, and the records of which of that the running nginx has loaded
+/// and the trust store was built with. Of the exporter: its web configuration and what that refers to. A file that
+/// does not exist is left out of [`ContainerState::files`](crate::snapshot::ContainerState::files); a container in
+/// which one exists, but cannot be read, counts as unreachable.
 pub const fn observed_files(container: Container) -> &'static [&'static str] {
     match container {
-        Container::Nginx => &[nginx::CONFIG_PATH, nginx::LOADED_PATH],
-        Container::NginxPrometheusExporter => &[exporter::WEB_CONFIG_PATH],
+        Container::Nginx => &[
+            nginx::CONFIG_PATH,
+            nginx::LOADED_PATH,
+            nginx::PAIR_PATH,
+            nginx::CERTIFICATE_PATH,
+            nginx::CA_PATH,
+            nginx::TRUSTED_PATH,
+        ],
+        Container::NginxPrometheusExporter => {
+            &[exporter::WEB_CONFIG_PATH, exporter::CERTIFICATE_PATH, exporter::KEY_PATH]
+        }
     }
 }
 
@@ -185,8 +212,8 @@ pub fn plan(d: &Deployment) -> Plan {
         publications: publications.concat(),
         mesh: mesh::writes(d),
         kubernetes: kubernetes::objects(d),
-        nginx: ready.then(|| nginx::workload(d)),
-        exporter: ready.then(exporter::workload),
+        nginx: if ready { Some(nginx::workload(d)) } else { nginx::renewal(d) },
+        exporter: if ready { Some(exporter::workload(d)) } else { exporter::renewal(d) },
         cluster: leads.then(|| cluster::writes(d, &receivers)).flatten(),
         tracing: leads.then(|| receivers::writes(d, &receivers)),
         ports: ready.then(|| ports::ports(d)),

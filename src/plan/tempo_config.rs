@@ -17,6 +17,12 @@ use super::yaml::yaml;
 const WAL_PATH: &str = "/etc/tempo/tempo_wal";
 /// Where the metrics generator keeps what it has not sent yet.
 const METRICS_WAL_PATH: &str = "/etc/tempo/metrics_generator_wal";
+/// Where workers put the certificate that they all present.
+const CERTIFICATE_PATH: &str = "/etc/worker/server.cert";
+/// Where workers put its key.
+const KEY_PATH: &str = "/etc/worker/private.key";
+/// Where workers put the certificate of the authority that signed it.
+const CA_PATH: &str = "/usr/local/share/ca-certificates/ca.crt";
 /// Where workers put the certificates to trust the storage by.
 const S3_CA_PATH: &str = "/etc/worker/s3_ca.crt";
 /// How many copies of each span are kept, in a cluster that has as many ingesters.
@@ -30,9 +36,13 @@ struct TempoConfig {
     distributor: Distributor,
     #[serde(skip_serializing_if = "Option::is_none")]
     ingester: Option<Ingester>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingester_client: Option<GrpcClient>,
     memberlist: Memberlist,
     #[serde(skip_serializing_if = "Option::is_none")]
     metrics_generator: Option<MetricsGenerator>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics_generator_client: Option<GrpcClient>,
     #[serde(skip_serializing_if = "Option::is_none")]
     overrides: Option<Overrides>,
     querier: Querier,
@@ -98,6 +108,16 @@ struct Otlp {
 #[derive(Serialize)]
 struct Endpoint {
     endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls: Option<ReceiverTls>,
+}
+
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // they are the names of Tempo's keys
+struct ReceiverTls {
+    ca_file: &'static str,
+    cert_file: &'static str,
+    key_file: &'static str,
 }
 
 #[derive(Serialize)]
@@ -123,7 +143,30 @@ struct Memberlist {
     abort_if_cluster_join_fails: bool,
     bind_port: u16,
     join_members: Vec<String>,
+    #[serde(flatten)]
+    tls: MemberlistTls,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum MemberlistTls {
+    On(ClientTls),
+    Off { tls_enabled: bool },
+}
+
+#[derive(Serialize)]
+struct GrpcClient {
+    grpc_client_config: ClientTls,
+}
+
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // they are the names of Tempo's keys
+struct ClientTls {
+    tls_ca_path: &'static str,
+    tls_cert_path: &'static str,
     tls_enabled: bool,
+    tls_key_path: &'static str,
+    tls_server_name: String,
 }
 
 #[derive(Serialize)]
@@ -150,7 +193,15 @@ struct MetricsStorage {
 
 #[derive(Serialize)]
 struct RemoteWrite {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_config: Option<RemoteWriteTls>,
     url: String,
+}
+
+#[derive(Serialize)]
+struct RemoteWriteTls {
+    ca_file: &'static str,
+    insecure_skip_verify: bool,
 }
 
 #[derive(Serialize)]
@@ -176,12 +227,26 @@ struct Querier {
 #[derive(Serialize)]
 struct FrontendWorker {
     frontend_address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_client_config: Option<ClientTls>,
 }
 
 #[derive(Serialize)]
 struct Server {
     grpc_listen_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_tls_config: Option<ServerTls>,
     http_listen_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_tls_config: Option<ServerTls>,
+}
+
+#[derive(Serialize)]
+struct ServerTls {
+    cert_file: &'static str,
+    client_auth_type: &'static str,
+    client_ca_file: &'static str,
+    key_file: &'static str,
 }
 
 #[derive(Serialize)]
@@ -235,8 +300,12 @@ pub(super) fn document(d: &Deployment, s3: &S3Bucket, retention_hours: u32) -> S
 
 fn config(d: &Deployment, s3: &S3Bucket, retention_hours: u32, reveal: fn(&Secret) -> &str) -> TempoConfig {
     let has = |role| d.tempo.roles.contains(&role);
-    let remote_write: Vec<RemoteWrite> =
-        nginx::remote_write_urls(d).into_iter().map(|url| RemoteWrite { url }).collect();
+    let tls = d.tls.is_on();
+    let remote_write = |url| RemoteWrite {
+        tls_config: tls.then_some(RemoteWriteTls { ca_file: CA_PATH, insecure_skip_verify: false }),
+        url,
+    };
+    let remote_write: Vec<RemoteWrite> = nginx::remote_write_urls(d).into_iter().map(remote_write).collect();
     let generates = !remote_write.is_empty();
     TempoConfig {
         auth_enabled: false,
@@ -249,7 +318,7 @@ fn config(d: &Deployment, s3: &S3Bucket, retention_hours: u32, reveal: fn(&Secre
             },
             ring: ring(),
         }),
-        distributor: Distributor { receivers: receivers(), ring: ring() },
+        distributor: Distributor { receivers: receivers(tls), ring: ring() },
         ingester: has(Role::Ingester).then(|| Ingester {
             lifecycler: Lifecycler {
                 ring: ReplicatedRing { kvstore: kvstore(), replication_factor: replication_factor(d) },
@@ -257,24 +326,36 @@ fn config(d: &Deployment, s3: &S3Bucket, retention_hours: u32, reveal: fn(&Secre
             max_block_duration: "30m",
             trace_idle_period: "10s",
         }),
+        ingester_client: grpc_client(d).filter(|_| has(Role::Ingester)),
         memberlist: Memberlist {
             abort_if_cluster_join_fails: false,
             bind_port: tempo::MEMBERLIST_PORT,
             join_members: join_members(d),
-            tls_enabled: false,
+            tls: client_tls(d).map_or(MemberlistTls::Off { tls_enabled: false }, MemberlistTls::On),
         },
         metrics_generator: generates.then(|| MetricsGenerator {
             processor: Processor { service_graphs: Empty {}, span_metrics: Empty {} },
             ring: ring(),
             storage: MetricsStorage { path: METRICS_WAL_PATH, remote_write },
         }),
+        metrics_generator_client: grpc_client(d),
         overrides: generates.then_some(Overrides {
             defaults: OverrideDefaults {
                 metrics_generator: Processors { processors: ["span-metrics", "service-graphs"] },
             },
         }),
-        querier: Querier { frontend_worker: FrontendWorker { frontend_address: frontend_address(d) } },
-        server: Server { grpc_listen_port: tempo::GRPC_PORT, http_listen_port: tempo::HTTP_PORT },
+        querier: Querier {
+            frontend_worker: FrontendWorker {
+                frontend_address: frontend_address(d),
+                grpc_client_config: client_tls(d),
+            },
+        },
+        server: Server {
+            grpc_listen_port: tempo::GRPC_PORT,
+            grpc_tls_config: tls.then(server_tls),
+            http_listen_port: tempo::HTTP_PORT,
+            http_tls_config: tls.then(server_tls),
+        },
         storage: Storage {
             trace: TraceStorage {
                 backend: "s3",
@@ -304,8 +385,11 @@ fn kvstore() -> KvStore {
 }
 
 /// All of them, whatever is on in front: turning one on must not restart the workers.
-fn receivers() -> Receivers {
-    let on = |protocol| Endpoint { endpoint: format!("0.0.0.0:{}", tempo::receiver_port(protocol)) };
+fn receivers(tls: bool) -> Receivers {
+    let on = |protocol| Endpoint {
+        endpoint: format!("0.0.0.0:{}", tempo::receiver_port(protocol)),
+        tls: tls.then_some(ReceiverTls { ca_file: CA_PATH, cert_file: CERTIFICATE_PATH, key_file: KEY_PATH }),
+    };
     Receivers {
         jaeger: Protocols {
             protocols: Jaeger { grpc: on(Protocol::JaegerGrpc), thrift_http: on(Protocol::JaegerThriftHttp) },
@@ -313,6 +397,38 @@ fn receivers() -> Receivers {
         otlp: Protocols { protocols: Otlp { grpc: on(Protocol::OtlpGrpc), http: on(Protocol::OtlpHttp) } },
         zipkin: on(Protocol::Zipkin),
     }
+}
+
+/// Clients may present a certificate, and one that they present must be right. nginx presents none.
+fn server_tls() -> ServerTls {
+    ServerTls {
+        cert_file: CERTIFICATE_PATH,
+        client_auth_type: "VerifyClientCertIfGiven",
+        client_ca_file: CA_PATH,
+        key_file: KEY_PATH,
+    }
+}
+
+fn grpc_client(d: &Deployment) -> Option<GrpcClient> {
+    Some(GrpcClient { grpc_client_config: client_tls(d)? })
+}
+
+/// How workers speak to each other, if they do it over TLS.
+///
+/// They dial addresses that the ring gives them, which no certificate names. Since all of them present the same
+/// certificate, one of the names in it does for all: not any name that workers have, because one that has just
+/// come is not in the certificate yet.
+fn client_tls(d: &Deployment) -> Option<ClientTls> {
+    let certified = d.tls.in_use()?;
+    let workers = d.worker_hosts().into_iter().filter(Host::is_name).map(|host| host.to_string());
+    let named = workers.filter(|name| certified.names.contains(name)).min();
+    Some(ClientTls {
+        tls_ca_path: CA_PATH,
+        tls_cert_path: CERTIFICATE_PATH,
+        tls_enabled: true,
+        tls_key_path: KEY_PATH,
+        tls_server_name: named.unwrap_or_else(|| d.app_host.to_string()),
+    })
 }
 
 fn replication_factor(d: &Deployment) -> usize {

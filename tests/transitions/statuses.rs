@@ -1,6 +1,6 @@
 //! What people are told.
 
-use juju_sim::{Container, Event, Relation, State};
+use juju_sim::{Container, Event, State};
 
 use crate::scene::{S3, WORKERS, alone, complete, run, s3, settled, without, worker};
 
@@ -42,22 +42,6 @@ fn a_whole_cluster_is_active() {
     empty.relation_mut("tempo-cluster", WORKERS).unwrap().remote_units.clear();
     says(&empty, "blocked", "roles missing");
     says(&without(&settled(), WORKERS), "blocked", "no worker application related");
-}
-
-#[test]
-fn nothing_is_taken_from_a_deployment_with_tls_or_ingress() {
-    for (endpoint, interface) in [
-        ("certificates", "tls-certificates"),
-        ("ingress", "traefik_route"),
-        ("istio-ingress", "istio_ingress_route"),
-    ] {
-        let before = settled().with_relation(Relation::new(endpoint, 30, interface, "other"));
-        let out = run(&before, Event::ConfigChanged);
-        out.assert_ok().assert_written_to(&[]);
-        assert!(out.pebble.values().all(Vec::is_empty));
-        assert_eq!(out.state.unit_status.status, "blocked");
-        assert!(out.state.unit_status.message.contains(endpoint), "{}", out.state.unit_status.message);
-    }
 }
 
 #[test]

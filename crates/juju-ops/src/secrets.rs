@@ -110,11 +110,18 @@ pub struct SecretAccess {
     pub scope: String,
 }
 
+impl SecretAccess {
+    /// The application whose units all may read the secret; `None` if it is one unit.
+    pub fn application(&self) -> Option<&str> {
+        self.target.strip_prefix("application-")
+    }
+}
+
 impl SecretInfo {
     /// Whether every unit of this application may read it, over whatever relation. Juju keeps one grant per
     /// application, and refuses one over a second relation when the hook ends.
     pub fn is_granted_to(&self, app: &str) -> bool {
-        self.access.iter().any(|access| access.target.strip_prefix("application-") == Some(app))
+        self.access.iter().any(|access| access.application() == Some(app))
     }
 }
 

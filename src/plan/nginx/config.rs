@@ -17,6 +17,17 @@ pub(super) struct Config {
     pub(super) upstreams: BTreeMap<String, Upstream>,
     /// What is listened on, in the order written.
     pub(super) servers: Vec<Server>,
+    /// TLS, for every server that is reached from outside of the pod and for the workers behind them.
+    pub(super) tls: Option<Tls>,
+}
+
+/// TLS in both directions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// The file with the certificates that are presented, and with the key of the first of them.
+    pub(super) pair: &'static str,
+    /// The name that workers are asked for. It is in their certificate.
+    pub(super) name: Host,
 }
 
 /// Several equal servers.
@@ -52,7 +63,7 @@ pub(super) enum Kind {
     Grpc,
     /// HTTP/1.1, passed on to services that have tenants of their own, or none.
     Telemetry,
-    /// Pages of nginx itself.
+    /// Pages of nginx itself, for the pod only and so without TLS.
     Own,
 }
 
@@ -111,7 +122,7 @@ impl Display for Config {
             for (name, upstream) in &self.upstreams {
                 upstream.write(name, out)?;
             }
-            self.servers.iter().try_for_each(|server| server.write(out))
+            self.servers.iter().try_for_each(|server| server.write(self.tls.is_some(), out))
         })
     }
 }
@@ -160,6 +171,30 @@ impl Config {
             out.line(&format!("{module}_next_upstream_tries"), &["2"])?;
             out.line(&format!("{module}_next_upstream_timeout"), &["30s"])?;
         }
+        self.tls.as_ref().map_or(Ok(()), |tls| tls.write(out))
+    }
+}
+
+impl Tls {
+    fn write(&self, out: &mut Block<'_, '_>) -> fmt::Result {
+        // One file for both: whenever nginx reads it, the key is that of the certificate.
+        out.line("ssl_certificate", &[self.pair])?;
+        out.line("ssl_certificate_key", &[self.pair])?;
+        out.line("ssl_protocols", &["TLSv1.2", "TLSv1.3"])?;
+        // Of TLS 1.2 only what keeps past traffic secret when the key is lost; of TLS 1.3 all is.
+        out.line("ssl_ciphers", &["ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"])?;
+        // Senders that connect anew for each batch are spared most of the handshake. nginx changes the keys of its
+        // tickets by itself where the cache is shared.
+        out.line("ssl_session_cache", &["shared:tls:10m"])?;
+        out.line("ssl_session_timeout", &["1h"])?;
+        out.line("ssl_session_tickets", &["on"])?;
+        for module in ["proxy", "grpc"] {
+            // Traffic to workers is encrypted, but who answers is not verified: nginx can only compare one name for
+            // all workers, and they all present the same certificate, this unit's or another's of the application.
+            out.line(&format!("{module}_ssl_verify"), &["off"])?;
+            out.line(&format!("{module}_ssl_server_name"), &["on"])?;
+            out.line(&format!("{module}_ssl_name"), &[&self.name.to_string()])?;
+        }
         Ok(())
     }
 }
@@ -188,10 +223,14 @@ impl Upstream {
 }
 
 impl Server {
-    fn write(&self, out: &mut Block<'_, '_>) -> fmt::Result {
+    fn write(&self, tls: bool, out: &mut Block<'_, '_>) -> fmt::Result {
         out.block("server", &[], |out| {
             for listen in &self.listen {
-                out.line("listen", &[listen])?;
+                if tls && self.kind != Kind::Own {
+                    out.line("listen", &[listen, "ssl"])?;
+                } else {
+                    out.line("listen", &[listen])?;
+                }
             }
             match self.kind {
                 Kind::Grpc => {
@@ -203,20 +242,21 @@ impl Server {
                 Kind::Http | Kind::Telemetry => {}
             }
             out.line("server_name", &[&self.name.to_string()])?;
-            self.locations.iter().try_for_each(|(path, action)| action.write(path, out))
+            self.locations.iter().try_for_each(|(path, action)| action.write(path, tls, out))
         })
     }
 }
 
 impl Action {
-    fn write(&self, path: &Path, out: &mut Block<'_, '_>) -> fmt::Result {
+    fn write(&self, path: &Path, tls: bool, out: &mut Block<'_, '_>) -> fmt::Result {
+        let s = if tls { "s" } else { "" };
         let matching: &[&str] = match path {
             Path::Exact(path) => &["=", path],
             Path::Below(path) => &[path],
         };
         out.block("location", matching, |out| match self {
-            Self::Grpc { upstream } => out.line("grpc_pass", &[&format!("grpc://{upstream}")]),
-            Self::Http { upstream } => out.line("proxy_pass", &[&format!("http://{upstream}")]),
+            Self::Grpc { upstream } => out.line("grpc_pass", &[&format!("grpc{s}://{upstream}")]),
+            Self::Http { upstream } => out.line("proxy_pass", &[&format!("http{s}://{upstream}")]),
             Self::Rewrite { upstream, scheme, path, authority, host } => {
                 // Headers that are set here replace those set above, the tenant among them: what the sender says of
                 // tenants is passed on, and nothing is added.

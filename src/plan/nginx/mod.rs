@@ -2,6 +2,12 @@
 //!
 //! One server per receiver that is on, one for each of Tempo's two APIs, one for what workers send and are asked
 //! through the coordinator (`telemetry`), and nginx's own status page.
+//!
+//! With TLS, every server but the last speaks it, and so do the workers behind them. The certificates and their key are
+//! in one file ([`PAIR_PATH`]), which both of nginx's directives name: a file is replaced as a whole, so there is no
+//! moment at which an nginx that starts or reloads could read a certificate with the key of another one. Its path never
+//! changes, so that a renewed certificate needs no new configuration, and reaches nginx also while the cluster is
+//! incomplete and its configuration is left as it is ([`renewal`]).
 
 mod config;
 mod telemetry;
@@ -12,22 +18,34 @@ use juju_pebble::{Layer, Override, Service, Startup};
 
 use crate::deployment::Deployment;
 use crate::deployment::address::Host;
+use crate::deployment::tls::CertifiedKey;
 use crate::names::Container;
 use crate::tempo::{self, Role, TransportProtocol};
 
-use config::{Action, Config, Kind, Path, Server, Upstream};
+use config::{Action, Config, Kind, Path, Server, Tls, Upstream};
 
 pub use telemetry::{About, loki_urls, metrics_path, remote_write_urls, tracing_urls};
 
-use super::{PlannedFile, Text, Workload};
+use super::{PlannedFile, Workload};
 
 /// The configuration of the running nginx. Only what `nginx -t` has accepted goes here.
 pub const CONFIG_PATH: &str = "/etc/nginx/nginx.conf";
 /// Where a new configuration waits for `nginx -t`.
 pub const CANDIDATE_PATH: &str = "/etc/nginx/nginx.conf.candidate";
-/// Digest of the configuration that nginx was last started or reloaded with, written after that succeeded. It differs
-/// from that of [`CONFIG_PATH`] if a hook ended between the two, and then the reload has to be made up for.
+/// Digests of the configuration and, with TLS, of the certificates and key that nginx was last started or reloaded with,
+/// written after that succeeded. They differ from those of [`CONFIG_PATH`] and [`PAIR_PATH`] if a hook ended before,
+/// and then the reload has to be made up for.
 pub const LOADED_PATH: &str = "/etc/nginx/nginx.conf.loaded";
+/// The certificates that are presented, followed by the key of the first.
+pub const PAIR_PATH: &str = "/etc/nginx/certs/server.key";
+/// Where a new pair waits for `nginx -t`.
+pub const CANDIDATE_PAIR_PATH: &str = "/etc/nginx/certs/server.key.candidate";
+/// The same certificates without the key, for people and programs that want to know what is presented.
+pub const CERTIFICATE_PATH: &str = "/etc/nginx/certs/server.cert";
+/// The certificate of the authority, where `update-ca-certificates` looks for those to trust.
+pub const CA_PATH: &str = "/usr/local/share/ca-certificates/ca.crt";
+/// Digest of the authority's certificate that the container's trust store was built with.
+pub const TRUSTED_PATH: &str = "/etc/nginx/certs/ca.trusted";
 /// Name of the service, and label of its layer.
 pub const SERVICE: &str = "nginx";
 /// Where workers reach the telemetry services of other charms, and metrics scrapers the workers.
@@ -42,13 +60,43 @@ const KEEPALIVE: u32 = 64;
 
 /// What runs in the container.
 pub(super) fn workload(d: &Deployment) -> Workload {
-    let content = Text::Plain(config(d).to_string());
+    let config = PlannedFile::plain(config(d).to_string());
+    let mut files = BTreeMap::from([(CONFIG_PATH.to_owned(), config)]);
+    let mut absent = BTreeSet::new();
+    match d.tls.in_use() {
+        Some(certified) => files.append(&mut tls_files(certified)),
+        None => absent.extend([PAIR_PATH, CERTIFICATE_PATH, CA_PATH].map(str::to_owned)),
+    }
     Workload {
         container: Container::Nginx,
-        files: BTreeMap::from([(CONFIG_PATH.to_owned(), PlannedFile { content, mode: 0o644 })]),
+        files,
+        absent,
+        only_over: BTreeSet::new(),
         label: SERVICE.to_owned(),
         layer: layer(),
     }
+}
+
+/// What of it may change while the cluster is incomplete: the certificates of an nginx that runs with a configuration
+/// of ours in which there is TLS.
+pub(super) fn renewal(d: &Deployment) -> Option<Workload> {
+    Some(Workload {
+        container: Container::Nginx,
+        files: tls_files(d.tls.in_use()?),
+        absent: BTreeSet::new(),
+        only_over: [CONFIG_PATH, LOADED_PATH, PAIR_PATH].map(str::to_owned).into(),
+        label: SERVICE.to_owned(),
+        layer: layer(),
+    })
+}
+
+fn tls_files(certified: &CertifiedKey) -> BTreeMap<String, PlannedFile> {
+    let pair = format!("{}{}", certified.bundle(), certified.key_file().expose());
+    BTreeMap::from([
+        (PAIR_PATH.to_owned(), PlannedFile::secret(pair)),
+        (CERTIFICATE_PATH.to_owned(), PlannedFile::plain(certified.bundle())),
+        (CA_PATH.to_owned(), PlannedFile::plain(certified.ca_file())),
+    ])
 }
 
 fn layer() -> Layer {
@@ -68,7 +116,9 @@ fn layer() -> Layer {
 }
 
 fn config(d: &Deployment) -> Config {
-    let mut config = Config { nameserver: d.nameserver, upstreams: BTreeMap::new(), servers: Vec::new() };
+    let tls = d.tls.is_on().then(|| Tls { pair: PAIR_PATH, name: d.app_host.clone() });
+    let mut config =
+        Config { nameserver: d.nameserver, upstreams: BTreeMap::new(), servers: Vec::new(), tls };
     for protocol in d.active_protocols() {
         let port = tempo::receiver_port(protocol);
         let hosts = d.hosts(Role::Distributor);
