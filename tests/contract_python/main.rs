@@ -5,13 +5,18 @@
 //! where the charm has no such endpoint. `cargo xtask contract` installs the libraries and runs this target, which no
 //! other test run includes.
 
+mod bags;
+mod grafana_datasource_exchange;
+mod istio_ingress_route;
 mod peer;
+mod s3;
 #[allow(
     dead_code,
     reason = "the scenes are those of the transition tests, and not all of them are needed here"
 )]
 #[path = "../transitions/scene.rs"]
 mod scene;
+mod service_mesh;
 mod tempo_cluster;
 mod tls_certificates;
 mod tracing;

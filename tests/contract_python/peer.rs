@@ -67,6 +67,7 @@ struct Scene<'a> {
     leader: bool,
     model: Value,
     relation: Sight,
+    others: BTreeMap<&'a str, Vec<Sight>>,
     secrets: Vec<OwnSecret>,
 }
 
@@ -134,6 +135,12 @@ impl Peer {
         if self.seat == Seat::Opposite {
             secrets.extend(granted(state, &relation));
         }
+        let mut others: BTreeMap<&str, Vec<Sight>> = BTreeMap::new();
+        if self.seat == Seat::Ours {
+            for relation in state.relations.iter().filter(|relation| relation.id != id && !relation.peer) {
+                others.entry(&relation.endpoint).or_default().push(here(relation));
+            }
+        }
         let answer = run(&Scene {
             charm: self.charm,
             options: &self.options,
@@ -145,6 +152,7 @@ impl Peer {
                 Seat::Opposite => across(state, &relation, &unit),
                 Seat::Ours => here(&relation),
             },
+            others,
             secrets,
         });
         let relation = state.relations.iter_mut().find(|relation| relation.id == id);

@@ -1,13 +1,14 @@
 //! `tempo_cluster`, with the cluster library of the framework that coordinators and workers in Python share.
 
 use juju_ops::Hook;
+use juju_relations::EndpointMeta;
 use juju_relations::tempo_cluster::{
     ClusterRequirer, CoordinatorAppData, INTERFACE, RequirerEvent, Role, Topology, WorkerUnitData,
 };
-use juju_relations::{EndpointMeta, Remote, Wire};
 use juju_sim::{CharmMeta, Context, Event, Relation, State};
 use serde_json::{Value, json};
 
+use crate::bags::{said, written};
 use crate::peer::Peer;
 use crate::scene::{GRAFANA, LOKI, WORKERS, after, alone, requirer, s3, settled};
 
@@ -30,13 +31,7 @@ fn worker(roles: &[&str]) -> Peer {
 }
 
 fn told(state: &State) -> CoordinatorAppData {
-    let bag = &state.relation("tempo-cluster", WORKERS).unwrap().local_app_data;
-    let Remote::Ready(data) = CoordinatorAppData::read(Some(&databag(bag))) else { panic!("{bag:?}") };
-    data
-}
-
-fn databag(bag: &juju_sim::state::Databag) -> juju_relations::Databag {
-    bag.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    said(&state.relation("tempo-cluster", WORKERS).unwrap().local_app_data).expect("something")
 }
 
 #[test]
@@ -96,7 +91,7 @@ fn a_python_worker_understands_everything_a_coordinator_can_say() {
     let mut state = settled();
     let data = everything();
     let relation = state.relation_mut("tempo-cluster", WORKERS).unwrap();
-    relation.local_app_data = data.write().into_iter().collect();
+    relation.local_app_data = written(&data);
     let key = juju_sim::Secret::new("9m4e2mr0ui3e8a215n4g", "unit-tempo-0", [("private-key", "the key")]);
     let mut state = state.with_secret(
         key.granted_to("application-worker", "relation-worker.tempo-cluster#tempo.tempo-cluster"),

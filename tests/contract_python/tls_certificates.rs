@@ -8,10 +8,10 @@ use juju_relations::tls_certificates::{
     PrivateKey, ProviderAppData, RequestAttributes, RequirerData, SigningRequest, Situation,
     StoredCertificate, certificate_label, decide, private_key_label, request,
 };
-use juju_relations::{Databag, Remote, Wire};
 use juju_sim::{Relation, State};
 use serde_json::{Value, json};
 
+use crate::bags::{read, written};
 use crate::peer::{About, OwnSecret, Peer};
 use crate::scene::alone;
 
@@ -63,7 +63,7 @@ impl OurRequirer {
         let csr = request(&self.key, &self.wanted, unique_id).expect("a request");
         self.asked.push(SigningRequest::new(csr, self.wanted.ca));
         let data = RequirerData::new(self.asked.clone());
-        ours(&mut self.state).local_unit_data = data.write().into_iter().collect();
+        ours(&mut self.state).local_unit_data = written(&data);
     }
 
     fn provider(&self) -> ProviderAppData {
@@ -81,17 +81,6 @@ impl OurRequirer {
             stored: &[],
             now: now(),
         })
-    }
-}
-
-#[track_caller]
-fn read<T: Wire + Default>(bag: &juju_sim::state::Databag) -> T {
-    let bag: Databag = bag.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    match T::read(Some(&bag)) {
-        Remote::Ready(data) => data,
-        Remote::Absent => T::default(),
-        Remote::Invalid(reason) => panic!("{reason}"),
-        Remote::Denied => panic!("nobody was asked"),
     }
 }
 
@@ -222,10 +211,12 @@ fn every_refusal_of_a_python_authority_is_understood() {
         ("OTHER", ErrorDetail::OTHER),
     ] {
         let mut requirer = OurRequirer::new(wanted());
-        let heard = authority(json!({"answer": "deny", "code": name})).hook("changed", &mut requirer.state, ID);
+        let heard =
+            authority(json!({"answer": "deny", "code": name})).hook("changed", &mut requirer.state, ID);
         assert_eq!(heard.said["errors"][0]["code"], code);
         let decision = requirer.decide();
-        let expected = ErrorDetail { provider: Some("authority".into()), ..ErrorDetail::new(code, "not here") };
+        let expected =
+            ErrorDetail { provider: Some("authority".into()), ..ErrorDetail::new(code, "not here") };
         assert_eq!((decision.denied, decision.ask, decision.pending), (Some(expected), false, false));
     }
 }
@@ -287,7 +278,10 @@ fn python_requirer(options: &Value) -> (Peer, State, RequirerData) {
     let heard = requirer.hook("created", &mut state, ID);
     let asked: RequirerData = read(&ours(&mut state).remote_units["other/0"]);
     assert_eq!(asked.problems, Vec::<String>::new());
-    assert_eq!(heard.said["asked"], json!([asked.certificate_signing_requests[0].certificate_signing_request]));
+    assert_eq!(
+        heard.said["asked"],
+        json!([asked.certificate_signing_requests[0].certificate_signing_request])
+    );
     (requirer, state, asked)
 }
 
@@ -296,7 +290,7 @@ fn our_authority() -> Authority {
 }
 
 fn publish(state: &mut State, answers: &ProviderAppData) {
-    ours(state).local_app_data = answers.write().into_iter().collect();
+    ours(state).local_app_data = written(answers);
 }
 
 #[test]
@@ -397,8 +391,7 @@ fn we_go_on_with_the_key_and_the_certificate_of_a_predecessor_in_python() {
     assert_eq!((decision.ask, decision.keep), (false, vec![csr.clone()]));
     assert!(decision.in_use.is_some_and(|assigned| assigned.is_wanted));
     // Its databag, written by us, is the same text, so that nobody is woken.
-    let rewritten: juju_sim::state::Databag = asked.write().into_iter().collect();
-    assert_eq!(rewritten, ours(&mut state).local_unit_data);
+    assert_eq!(written(&asked), ours(&mut state).local_unit_data);
 }
 
 #[test]
@@ -415,7 +408,11 @@ fn a_successor_in_python_goes_on_with_our_key_and_our_certificate() {
         content.keys().map(|key| (key.to_owned(), content.get(key).unwrap_or_default().to_owned())).collect();
     after.inherit([
         own("secret:9m4e2mr0ui3e8a215n4g", private_key_label(&scope, "certificates"), key.into()),
-        own("secret:9m4e2mr0ui3e8a215n5g", certificate_label(&scope, "certificates", &assigned.csr), certificate),
+        own(
+            "secret:9m4e2mr0ui3e8a215n5g",
+            certificate_label(&scope, "certificates", &assigned.csr),
+            certificate,
+        ),
     ]);
     let before = ours(&mut requirer.state).clone();
     let heard = after.hook("changed", &mut requirer.state, ID);

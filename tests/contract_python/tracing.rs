@@ -134,7 +134,7 @@ fn the_python_provider_in_our_place_writes_the_same_bytes() {
         .collect();
     let mut reference = Peer::in_our_place("tracing.Provider", json!({"receivers": receivers}));
     let heard = reference.hook("changed", &mut state, LOKI);
-    assert_eq!(heard.said, json!(["otlp_grpc"]));
+    assert_eq!(heard.said, json!(["otlp_grpc", "zipkin"]));
     assert_eq!(state.relation("tracing", LOKI), before.relation("tracing", LOKI));
 }
 

@@ -80,7 +80,7 @@ pub struct ProviderAppData {
 }
 
 /// Keys that a provider writes before it has anything to say.
-const BOOKKEEPING: [&str; 2] = ["data", "lib-version"];
+const BOOKKEEPING: [&str; 3] = ["data", "lib-version", "version"];
 
 impl RequirerAppData {
     /// The request for a bucket that nobody has named: `relation-<number of the relation>`.
@@ -386,6 +386,9 @@ mod tests {
     #[test]
     fn only_bookkeeping_is_nothing_yet() {
         let bag = Databag::from([("data", r#"{"bucket": "relation-7"}"#), ("lib-version", "0.8")]);
+        assert_eq!(ProviderAppData::read(Some(&bag)), Remote::Absent);
+        // What integrators of today write first.
+        let bag = Databag::from([("version", "1")]);
         assert_eq!(ProviderAppData::read(Some(&bag)), Remote::Absent);
         assert_eq!(ProviderAppData::read(Some(&Databag::new())), Remote::Absent);
         assert!(read(|bag| drop(bag.insert("data", "{"))).is_ready());

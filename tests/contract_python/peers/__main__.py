@@ -1,10 +1,12 @@
 """Runs one hook of a charm that is made of somebody else's library, on a scene given as JSON.
 
-A charm is a class of one of the modules beside this one, with one endpoint in its `META`; `understood` says what the
-library made of the relation once the hook is over. Standard input holds the scene:
+A charm is a class of one of the modules beside this one. The hook is about a relation of its `ENDPOINT`, or of the only
+one in its `META`; `understood` says what the library made of it once the hook is over. Standard input holds the scene:
 
     {"charm": "tracing.Requirer", "options": {...}, "event": "changed", "unit": "grafana/0", "leader": true,
-     "model": {"name": ..., "uuid": ...}, "relation": {...}, "secrets": [...]}
+     "model": {"name": ..., "uuid": ...}, "relation": {...}, "others": {"endpoint": [{...}]}, "secrets": [...]}
+
+`others` are the unit's other relations; those of endpoints that the charm does not have are left out.
 
 and standard output gets what became of it:
 
@@ -27,16 +29,20 @@ def run(scene):
     module, name = scene["charm"].split(".")
     charm = getattr(importlib.import_module(module), name)
     charm.options = scene["options"]
-    ((endpoint, declared),) = {**charm.META.get("provides", {}), **charm.META.get("requires", {})}.items()
+    endpoints = {**charm.META.get("provides", {}), **charm.META.get("requires", {})}
+    endpoint = getattr(charm, "ENDPOINT", next(iter(endpoints)))
 
-    sight = scene["relation"]
-    # Names of members are text in JSON.
-    sight["remote_units_data"] = {int(unit): bag for unit, bag in sight["remote_units_data"].items()}
-    relation = Relation(endpoint, declared["interface"], **sight)
+    relation = relation_of(endpoint, endpoints, scene["relation"])
+    others = [
+        relation_of(name, endpoints, sight)
+        for name, sights in scene["others"].items()
+        for sight in sights
+        if name in endpoints
+    ]
     state = State(
         leader=scene["leader"],
         model=Model(**scene["model"]),
-        relations=[relation],
+        relations=[relation, *others],
         secrets=[secret_of(secret) for secret in scene["secrets"]],
     )
     app, unit = scene["unit"].split("/")
@@ -58,6 +64,12 @@ def run(scene):
         "local_unit_data": relation.local_unit_data,
         "secrets": [text_of(secret) for secret in after.secrets if secret.owner],
     }
+
+
+def relation_of(endpoint, endpoints, sight):
+    # Names of members are text in JSON.
+    units = {int(unit): bag for unit, bag in sight["remote_units_data"].items()}
+    return Relation(endpoint, endpoints[endpoint]["interface"], **{**sight, "remote_units_data": units})
 
 
 def secret_of(values):
