@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use juju_ops::{Hook, SecretContent, SecretId, SecretOwner, SecretRef};
+use juju_ops::{Action, Hook, SecretContent, SecretId, SecretOwner, SecretRef};
 use juju_relations::{
     EndpointMeta,
     tls_certificates::{
@@ -53,9 +53,10 @@ struct Options {
 pub(crate) async fn run(hook: &Hook) -> Result<()> {
     let options: Options = hook.config().await?;
     let provider = CertificatesProvider::new(hook, EndpointMeta::provides("certificates", INTERFACE))?;
-    let action = hook.action().map(|action| action.name());
+    let running = hook.action();
+    let action = running.as_ref().map(Action::name);
     if !hook.is_leader().await? {
-        if let Some(action) = hook.action() {
+        if let Some(action) = &running {
             action.fail("only the leader can do that").await?;
         }
         hook.active("").await?;
@@ -87,7 +88,7 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
         count += data.certificates.len();
         provider.publish(&requester.relation, &data).await?;
     }
-    if let Some(action) = hook.action() {
+    if let Some(action) = &running {
         action.set_results(&BTreeMap::from([("certificates".to_owned(), count.to_string())])).await?;
     }
     let paused = if options.paused { "paused, " } else { "" };
