@@ -3,9 +3,14 @@
 //! A double is a charm like any other, written with the same libraries; only that it runs in the daemon, and so needs no packing.
 //! Its hooks follow the same order and its writes the same transactions.
 
+mod blackbox_exporter;
+mod catalogue;
 mod certificates;
+mod istio_ingress;
 pub(crate) mod pebble;
 mod s3;
+mod tempo_api_client;
+mod traefik;
 pub(crate) mod worker;
 
 use std::{
@@ -18,7 +23,7 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use juju_ops::{
     Event, Hook, HookEnv,
@@ -31,27 +36,76 @@ use crate::{
     daemon::Model,
 };
 
-/// Every double by name.
-const DOUBLES: [(&str, &str); 3] =
-    [("certificates", certificates::META), ("s3", s3::META), ("tempo-worker", worker::META)];
+/// A charm that is built in.
+struct Double {
+    name: &'static str,
+    /// Another name that is accepted; empty if there is none.
+    also: &'static str,
+    /// What it declares.
+    meta: &'static str,
+    /// One of its hooks.
+    run: for<'a> fn(&'a Arc<Model>, &'a Hook) -> BoxFuture<'a, Result<()>>,
+}
+
+/// Every double, sorted by name.
+const DOUBLES: &[Double] = &[
+    Double {
+        name: "blackbox-exporter",
+        also: "",
+        meta: blackbox_exporter::META,
+        run: |_, hook| Box::pin(blackbox_exporter::run(hook)),
+    },
+    Double {
+        name: "catalogue",
+        also: "",
+        meta: catalogue::META,
+        run: |_, hook| Box::pin(catalogue::run(hook)),
+    },
+    Double {
+        name: "certificates",
+        also: "self-signed-certificates",
+        meta: certificates::META,
+        run: |_, hook| Box::pin(certificates::run(hook)),
+    },
+    Double {
+        name: "istio-ingress",
+        also: "",
+        meta: istio_ingress::META,
+        run: |_, hook| Box::pin(istio_ingress::run(hook)),
+    },
+    Double { name: "s3", also: "", meta: s3::META, run: |_, hook| Box::pin(s3::run(hook)) },
+    Double {
+        name: "tempo-api-client",
+        also: "",
+        meta: tempo_api_client::META,
+        run: |_, hook| Box::pin(tempo_api_client::run(hook)),
+    },
+    Double {
+        name: "tempo-worker",
+        also: "worker",
+        meta: worker::META,
+        run: |model, hook| Box::pin(worker::run(model, hook)),
+    },
+    Double { name: "traefik", also: "", meta: traefik::META, run: |_, hook| Box::pin(traefik::run(hook)) },
+];
+
+/// A double by either of its names.
+fn find(name: &str) -> Result<&'static Double> {
+    let named = |double: &&Double| !name.is_empty() && (double.name == name || double.also == name);
+    DOUBLES.iter().find(named).with_context(|| {
+        let known: Vec<_> = DOUBLES.iter().map(|double| format!("double:{}", double.name)).collect();
+        format!("there is no double:{name}; there are: {}", known.join(", "))
+    })
+}
 
 /// What a double declares.
 pub(crate) fn meta(name: &str) -> Result<CharmMeta> {
-    let known: Vec<_> = DOUBLES.iter().map(|(name, _)| format!("double:{name}")).collect();
-    let (_, text) = DOUBLES
-        .iter()
-        .find(|(known, _)| *known == canonical(name))
-        .with_context(|| format!("there is no double:{name}; there are: {}", known.join(", ")))?;
-    CharmMeta::from_texts("", Some(text), None, None).context("a double's declarations")
+    CharmMeta::from_texts("", Some(find(name)?.meta), None, None).context("a double's declarations")
 }
 
-/// Short names that are accepted as well.
-fn canonical(name: &str) -> &str {
-    match name {
-        "self-signed-certificates" => "certificates",
-        "worker" => "tempo-worker",
-        other => other,
-    }
+/// How many there are, in words for a status message.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Hook tools answered in this process.
@@ -91,12 +145,7 @@ pub(crate) async fn dispatch(
     let containers: juju_ops::Containers =
         Arc::new(move |name| Arc::new(juju_pebble::Client::new(folder.join(name))));
     let hook = Hook::new(HookEnv::from_vars(var)?, Event::from_vars(var), Arc::new(tools), containers);
-    match canonical(name) {
-        "certificates" => certificates::run(&hook).await?,
-        "s3" => s3::run(&hook).await?,
-        "tempo-worker" => worker::run(model, &hook).await?,
-        other => bail!("there is no double:{other}"),
-    }
+    (find(name)?.run)(model, &hook).await?;
     hook.commit().await?;
     Ok(())
 }
