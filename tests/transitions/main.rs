@@ -2,9 +2,11 @@
 
 mod actions;
 mod faults;
+mod grafana;
 mod hostile;
 mod idempotence;
 mod interfaces;
+mod mesh;
 mod receivers;
 mod scene;
 mod statuses;
