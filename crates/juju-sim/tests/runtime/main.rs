@@ -2,6 +2,7 @@
 //!
 //! Where pods or Pebble are not to be had, the tests that need them fail and say how to get them.
 
+mod certificates;
 mod doubles;
 mod events;
 mod faults;
