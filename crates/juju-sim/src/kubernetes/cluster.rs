@@ -13,7 +13,7 @@ use super::{
     fields,
     merge::{as_map, merge, strategic},
     resource::{Resource, Target},
-    rules,
+    rules::{self, Malformed},
     status::{MODIFIED, Refusal},
 };
 
@@ -275,7 +275,7 @@ impl Cluster {
         self
     }
 
-    /// How the status of StatefulSets follows.
+    /// How the status of a `StatefulSet` follows.
     #[must_use]
     pub fn with_rollout(mut self, rollout: Rollout) -> Self {
         self.rollout = rollout;
@@ -504,7 +504,7 @@ impl Cluster {
         }
         let target = Target { resource, namespace, name: Some(name), status: false };
         let old = self.find(&target).cloned().unwrap_or(Value::Null);
-        let new = finish(&old, object.clone(), &target, manager);
+        let new = finish(&old, object.clone(), &target, manager, |error| error.in_object(resource));
         let new = new.unwrap_or_else(|refusal| panic!("{}: {}", resource.kind, refusal.message));
         self.commit(&target, &old, new);
         if let Some(status) = object.get("status") {
@@ -568,7 +568,7 @@ impl Cluster {
             }
             Some(Fault::Slow(_) | Fault::CloseAfter) | None => {
                 if let Some(Fault::Slow(pause)) = fault {
-                    delay = pause.min(Duration::from_secs(60));
+                    delay = pause.min(Duration::from_mins(1));
                 }
                 let answer = if !open && account.is_none() {
                     Err(Refusal::unauthorized())
@@ -713,18 +713,16 @@ impl Cluster {
         if self.find(&target).is_some() {
             return Err(Refusal::exists(target.resource, &name));
         }
-        let new = finish(&Value::Null, object, &target, &manager(call))?;
+        let new =
+            finish(&Value::Null, object, &target, &manager(call), |error| error.in_object(target.resource))?;
         Ok(Answer::json(201, &self.store(&target, &Value::Null, new, dry_run)))
     }
 
     fn update(&mut self, call: &Call, target: &Target, dry_run: bool) -> Result<Answer, Refusal> {
         let Some(name) = &target.name else { return Err(Refusal::method()) };
         let object = read(call, target)?;
-        let found = object["metadata"]["name"].as_str().unwrap_or_default();
-        if found != name {
-            let message =
-                format!("the name of the object ({found}) does not match the name on the URL ({name})");
-            return Err(Refusal::bad_request(message));
+        if object["metadata"]["name"] != name.as_str() {
+            return Err(misnamed(&object, name));
         }
         let old = self.existing(target)?.clone();
         if target.resource.custom
@@ -735,7 +733,7 @@ impl Cluster {
             return Err(Refusal::invalid(target.resource, name, &[problem]));
         }
         same_version(&old, &object, target)?;
-        let new = finish(&old, object, target, &manager(call))?;
+        let new = finish(&old, object, target, &manager(call), |error| error.in_object(target.resource))?;
         Ok(Answer::json(200, &self.store(target, &old, new, dry_run)))
     }
 
@@ -750,20 +748,13 @@ impl Cluster {
             return Err(options(call, "force: Forbidden: may not be specified for non-apply patch"));
         }
         let merged = kind == "application/merge-patch+json";
-        if !merged && (kind != "application/strategic-merge-patch+json" || target.resource.custom) {
-            let accepted = if target.resource.custom {
-                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-            } else {
-                "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, \
-                 application/apply-patch+yaml"
-            };
-            return Err(Refusal::new(
-                415,
-                "UnsupportedMediaType",
-                format!(
-                    "the body of the request was in an unknown format - accepted media types include: {accepted}"
-                ),
-            ));
+        if !merged && kind != "application/strategic-merge-patch+json" {
+            return Err(Refusal::new(415, "UnsupportedMediaType", "415: Unsupported Media Type"));
+        }
+        if !merged && target.resource.custom {
+            let message = "the body of the request was in an unknown format - accepted media types include: \
+                           application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+            return Err(Refusal::new(415, "UnsupportedMediaType", message));
         }
         let old = self.existing(target)?.clone();
         let patch = serde_json::from_slice::<Value>(&call.body)
@@ -781,11 +772,10 @@ impl Cluster {
             strategic(&mut new, &patch, &[])?;
         }
         if new["metadata"]["name"] != old["metadata"]["name"] {
-            let problem =
-                format!("metadata.name: Invalid value: {}: field is immutable", new["metadata"]["name"]);
-            return Err(Refusal::invalid(target.resource, name, &[problem]));
+            return Err(misnamed(&new, name));
         }
-        let new = finish(&old, new, target, &manager(call))?;
+        let text = String::from_utf8_lossy(&call.body);
+        let new = finish(&old, new, target, &manager(call), |error| error.in_patch(&text))?;
         Ok(Answer::json(200, &self.store(target, &old, new, dry_run)))
     }
 
@@ -801,10 +791,8 @@ impl Cluster {
             return Err(options(call, "fieldManager: Required value: is required for apply patch"));
         };
         let mut config = read(call, target)?;
-        if let Some(found) = config["metadata"]["name"].as_str().filter(|found| *found != name) {
-            let message =
-                format!("the name of the object ({found}) does not match the name on the URL ({name})");
-            return Err(Refusal::bad_request(message));
+        if config["metadata"]["name"].as_str().is_some_and(|found| found != name) {
+            return Err(misnamed(&config, name));
         }
         if config["metadata"].get("managedFields").is_some_and(|fields| !fields.is_null()) {
             return Err(Refusal::bad_request("metadata.managedFields must be nil"));
@@ -815,13 +803,14 @@ impl Cluster {
         }
         same_version(&old, &config, target)?;
         // The configuration is judged in the form in which it would be kept: values are compared with those that are there.
-        amounts(&mut config, target.resource)?;
+        let malformed = |error: &Malformed| error.in_configuration(target.resource, name);
+        amounts(&mut config, target.resource).map_err(|error| malformed(&error))?;
         let custom = target.resource.custom;
         let merged = fields::apply(&old, &config, manager, force, NOW, custom);
         let merged = merged
             .map_err(|conflicts| Refusal::apply_conflict(&target.resource.api_version(), &conflicts))?;
         let owners = merged["metadata"]["managedFields"].clone();
-        let mut new = finish(&old, merged, target, manager)?;
+        let mut new = finish(&old, merged, target, manager, malformed)?;
         new["metadata"]["managedFields"] = owners;
         let status = if old.is_null() { 201 } else { 200 };
         Ok(Answer::json(status, &self.store(target, &old, new, dry_run)))
@@ -836,10 +825,7 @@ impl Cluster {
             let has = &old["metadata"][field];
             if !wanted.is_null() && wanted != has {
                 let (wanted, has) = (wanted.as_str().unwrap_or_default(), has.as_str().unwrap_or_default());
-                let why = format!(
-                    "Precondition failed: {word} in precondition: {wanted}, {word} in object meta: {has}"
-                );
-                return Err(Refusal::conflict(target.resource, name, &why));
+                return Err(Refusal::precondition(target.resource, name, word, wanted, has));
             }
         }
         if !dry_run {
@@ -925,7 +911,7 @@ fn general(call: &Call) -> Option<Refusal> {
         "/healthz" | "/livez" | "/readyz" => "ok",
         _ => return None,
     };
-    Some(Refusal::new(200, "", text))
+    Some(Refusal::plain(200, text))
 }
 
 fn authorise(account: Option<&Account>, verb: &str, target: &Target) -> Result<(), Refusal> {
@@ -960,6 +946,13 @@ fn document(body: &[u8]) -> Option<Value> {
     serde_json::from_str(text).ok().or_else(|| serde_yaml::from_str(text).ok())
 }
 
+fn misnamed(object: &Value, name: &str) -> Refusal {
+    let found = object["metadata"]["name"].as_str().unwrap_or_default();
+    Refusal::bad_request(format!(
+        "the name of the object ({found}) does not match the name on the URL ({name})"
+    ))
+}
+
 /// The object in a request's body; it has to be of the path's kind.
 fn read(call: &Call, target: &Target) -> Result<Value, Refusal> {
     let object = document(&call.body).filter(Value::is_object);
@@ -987,9 +980,9 @@ fn read(call: &Call, target: &Target) -> Result<Value, Refusal> {
     if let (Some(found), Some(expected)) = (namespace, &target.namespace)
         && found != expected
     {
-        return Err(Refusal::bad_request(format!(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )));
+        return Err(Refusal::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     Ok(object)
 }
@@ -1013,7 +1006,7 @@ fn same_version(old: &Value, given: &Value, target: &Target) -> Result<(), Refus
 }
 
 /// Brings the amounts in an applied configuration into the form in which they are kept, and nothing else of it.
-fn amounts(config: &mut Value, resource: &Resource) -> Result<(), Refusal> {
+fn amounts(config: &mut Value, resource: &Resource) -> Result<(), Malformed> {
     let mut kept = config.clone();
     rules::normalise(&mut kept, resource)?;
     let containers = |object: &Value| object.pointer("/spec/template/spec/containers").cloned();
@@ -1033,7 +1026,13 @@ fn amounts(config: &mut Value, resource: &Resource) -> Result<(), Refusal> {
 }
 
 /// Makes of what a request asked for what may be kept: what is not the client's to say is as before, the rest is checked and noted.
-fn finish(old: &Value, mut new: Value, target: &Target, manager: &str) -> Result<Value, Refusal> {
+fn finish(
+    old: &Value,
+    mut new: Value,
+    target: &Target,
+    manager: &str,
+    malformed: impl Fn(&Malformed) -> Refusal,
+) -> Result<Value, Refusal> {
     let resource = target.resource;
     if target.status {
         let mut object = old.clone();
@@ -1045,6 +1044,9 @@ fn finish(old: &Value, mut new: Value, target: &Target, manager: &str) -> Result
     map.insert("kind".to_owned(), resource.kind.into());
     match old.get("status") {
         Some(status) => map.insert("status".to_owned(), status.clone()),
+        None if resource.kind == "StatefulSet" => {
+            map.insert("status".to_owned(), json!({"replicas": 0, "availableReplicas": 0}))
+        }
         None => map.remove("status"),
     };
     let metadata = as_map(map.entry("metadata").or_insert_with(|| json!({})));
@@ -1065,7 +1067,7 @@ fn finish(old: &Value, mut new: Value, target: &Target, manager: &str) -> Result
             .insert("kubernetes.io/metadata.name".to_owned(), name);
         map.insert("status".to_owned(), json!({"phase": "Active"}));
     }
-    rules::normalise(&mut new, resource)?;
+    rules::normalise(&mut new, resource).map_err(|error| malformed(&error))?;
     rules::check(old, &new, resource)?;
     let content = |object: &Value| -> Map<String, Value> {
         let fields = object.as_object().into_iter().flatten();

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::merge::{Place, as_map, atomic, below, item_key, list_keys};
+use super::{
+    merge::{Place, as_map, atomic, below, item_key, list_keys},
+    status::Conflict,
+};
 
 /// A set of fields, in the shape of `fieldsV1`: steps are `f:NAME` or `k:{KEYS}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -196,15 +199,12 @@ fn remove(object: &mut Value, path: &[String], custom: bool) {
     let place = place_of(before);
     let mut parent = object;
     for (position, step) in before.iter().enumerate() {
-        let next = match step.strip_prefix("f:") {
-            Some(key) => parent.get_mut(key),
-            None => {
-                let keys = list_keys(&place_of(&before[..position]), custom);
-                let items = parent.as_array_mut();
-                items.and_then(|items| {
-                    items.iter_mut().find(|item| step_of(item, keys).as_deref() == Some(step))
-                })
-            }
+        let next = if let Some(key) = step.strip_prefix("f:") {
+            parent.get_mut(key)
+        } else {
+            let keys = list_keys(&place_of(&before[..position]), custom);
+            let items = parent.as_array_mut();
+            items.and_then(|items| items.iter_mut().find(|item| step_of(item, keys).as_deref() == Some(step)))
         };
         let Some(next) = next else { return };
         parent = next;
@@ -223,9 +223,10 @@ fn remove(object: &mut Value, path: &[String], custom: bool) {
 
 /// A path in words: `.spec.template.spec.containers[name="nginx"].image`.
 fn shown(path: &[String]) -> String {
-    let part = |step: &String| match step.strip_prefix("f:") {
-        Some(key) => format!(".{key}"),
-        None => {
+    let part = |step: &String| {
+        if let Some(key) = step.strip_prefix("f:") {
+            format!(".{key}")
+        } else {
             let keys: Map<String, Value> =
                 serde_json::from_str(step.trim_start_matches("k:")).unwrap_or_default();
             let keys: Vec<_> = keys.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -330,7 +331,7 @@ pub(super) fn updated(old: &Value, new: &mut Value, manager: &str, now: &str, cu
 /// Applies a configuration to an object, or to nothing (`Null`).
 ///
 /// # Errors
-/// Pairs of manager and path, where others own what the configuration would change; never with `force`.
+/// What others own and the configuration would change; never with `force`.
 pub(super) fn apply(
     live: &Value,
     config: &Value,
@@ -338,7 +339,7 @@ pub(super) fn apply(
     force: bool,
     now: &str,
     custom: bool,
-) -> Result<Value, Vec<(String, String)>> {
+) -> Result<Value, Vec<Conflict>> {
     let wanted = ownable(config);
     let fields = Fields::declared(&wanted, &[], custom);
     let mut owners = owners(live);
@@ -355,7 +356,11 @@ pub(super) fn apply(
             if force {
                 owner.fields.forget(path);
             } else {
-                conflicts.push((owner.manager.clone(), shown(path)));
+                conflicts.push(Conflict {
+                    manager: owner.manager.clone(),
+                    applied: owner.applies,
+                    path: shown(path),
+                });
             }
         }
     }
@@ -477,18 +482,20 @@ mod tests {
     fn who_changes_what_another_owns_is_refused_or_takes_it_over() {
         let wish = json!({"metadata": {"labels": {"a": "2"}}});
         let refused = apply(&live(), &wish, "me", false, NOW, false).unwrap_err();
-        assert_eq!(refused, [("juju".to_owned(), ".metadata.labels.a".to_owned())]);
+        assert_eq!((refused[0].manager.as_str(), refused[0].applied), ("juju", false));
+        assert_eq!(refused[0].path, ".metadata.labels.a");
         let forced = apply(&live(), &wish, "me", true, NOW, false).unwrap();
         assert_eq!(forced["metadata"]["labels"]["a"], "2");
         let again =
             apply(&forced, &json!({"metadata": {"labels": {"a": "3"}}}), "juju-apply", false, NOW, false);
-        assert_eq!(again.unwrap_err()[0].0, "me");
+        let refused = &again.unwrap_err()[0];
+        assert_eq!((refused.manager.as_str(), refused.applied), ("me", true));
         // Without the owner's consent: an ordinary update takes a field from its owner.
         let mut updated_by = forced.clone();
         updated_by["metadata"]["labels"]["a"] = "4".into();
         updated(&forced, &mut updated_by, "you", NOW, false);
         let refused = apply(&updated_by, &wish, "me", false, NOW, false).unwrap_err();
-        assert_eq!(refused[0].0, "you");
+        assert_eq!(refused[0].manager, "you");
     }
 
     #[test]
@@ -504,7 +511,7 @@ mod tests {
     fn a_selector_is_one_value() {
         let object = created(json!({"spec": {"selector": {"matchLabels": {"a": "1"}}}}));
         let other = json!({"spec": {"selector": {"matchLabels": {"b": "1"}}}});
-        assert_eq!(apply(&object, &other, "me", false, NOW, false).unwrap_err()[0].1, ".spec.selector");
+        assert_eq!(apply(&object, &other, "me", false, NOW, false).unwrap_err()[0].path, ".spec.selector");
         let same = json!({"spec": {"selector": {"matchLabels": {"a": "1"}}}});
         assert!(apply(&object, &same, "me", false, NOW, false).is_ok());
     }

@@ -82,14 +82,6 @@ impl Quantity {
         }
         format!("{sign}{amount}{}", DECIMAL[step])
     }
-
-    pub(super) fn is_negative(self) -> bool {
-        self.nanos < 0
-    }
-
-    pub(super) fn exceeds(self, other: Self) -> bool {
-        self.nanos > other.nanos
-    }
 }
 
 #[cfg(test)]

@@ -121,11 +121,15 @@ impl Target {
         let found = RESOURCES.iter().find(|resource| {
             resource.group == group && resource.version == version && resource.plural == plural
         });
-        let resource = found.ok_or_else(Refusal::no_such_path)?;
+        let known =
+            |resource: &Resource| !resource.custom && (resource.group, resource.version) == (group, version);
+        let resource = found.ok_or_else(|| {
+            if RESOURCES.iter().any(known) { Refusal::no_such_resource() } else { Refusal::no_such_path() }
+        })?;
         let misplaced =
             if resource.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
         if misplaced {
-            return Err(Refusal::no_such_path());
+            return Err(Refusal::no_such_resource());
         }
         Ok(Self { resource, namespace, name, status })
     }

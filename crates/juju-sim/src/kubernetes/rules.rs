@@ -4,8 +4,43 @@ use serde_json::{Map, Value, json};
 
 use super::{merge::as_map, quantity::Quantity, resource::Resource, status::Refusal};
 
+/// A value that its field's type does not allow. What the client is told depends on how the value came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Malformed(String);
+
+impl Malformed {
+    /// In a whole object.
+    pub(super) fn in_object(&self, resource: &Resource) -> Refusal {
+        let (kind, version) = (resource.kind, resource.version);
+        Refusal::bad_request(format!(
+            "{kind} in version \"{version}\" cannot be handled as a {kind}: {}",
+            self.0
+        ))
+    }
+
+    /// In a patch.
+    pub(super) fn in_patch(&self, patch: &str) -> Refusal {
+        let message = format!("Invalid value: {patch:?}: {}", self.0);
+        let mut refusal = Refusal::new(422, "Invalid", format!(" \"\" is invalid: patch: {message}"));
+        let cause = json!([{"reason": "FieldValueInvalid", "message": message, "field": "patch"}]);
+        refusal.details.insert("causes".to_owned(), cause);
+        refusal
+    }
+
+    /// In an applied configuration.
+    pub(super) fn in_configuration(&self, resource: &Resource, name: &str) -> Refusal {
+        let what = format!("{}, Kind={}", resource.api_version(), resource.kind);
+        let message = format!(
+            "failed to convert new object (/{name}; {what}) to proper version: unable to convert unstructured object \
+             to {what}: {}",
+            self.0
+        );
+        Refusal::new(500, "", message)
+    }
+}
+
 /// Brings a new or changed object into the form in which it is kept.
-pub(super) fn normalise(object: &mut Value, resource: &Resource) -> Result<(), Refusal> {
+pub(super) fn normalise(object: &mut Value, resource: &Resource) -> Result<(), Malformed> {
     if resource.custom {
         return Ok(());
     }
@@ -18,9 +53,8 @@ pub(super) fn normalise(object: &mut Value, resource: &Resource) -> Result<(), R
         if let Some((key, value)) =
             object["data"].as_object().and_then(|data| data.iter().find(|(_, v)| !v.is_string()))
         {
-            return Err(Refusal::bad_request(format!(
-                "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal {} into Go \
-                 struct field ConfigMap.data.{key} of type string",
+            return Err(Malformed(format!(
+                "json: cannot unmarshal {} into Go struct field ConfigMap.data.{key} of type string",
                 json_type(value),
             )));
         }
@@ -59,12 +93,11 @@ pub(super) fn normalise(object: &mut Value, resource: &Resource) -> Result<(), R
                         _ => String::new(),
                     };
                     let Some(quantity) = Quantity::parse(&text) else {
-                        return Err(Refusal::bad_request(format!(
-                            "{kind} in version \"{version}\" cannot be handled as a {kind}: quantities must match the \
-                             regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
-                            kind = resource.kind,
-                            version = resource.version,
-                        )));
+                        return Err(Malformed(
+                            "quantities must match the regular expression \
+                             '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+                                .to_owned(),
+                        ));
                     };
                     *amount = quantity.canonical().into();
                 }
@@ -99,33 +132,23 @@ pub(super) fn check(old: &Value, new: &Value, resource: &Resource) -> Result<(),
     let name = new["metadata"]["name"].as_str().unwrap_or_default();
     let mut problems = Vec::new();
     if !is_subdomain(name) {
-        problems.push(format!("metadata.name: Invalid value: {:?}: {SUBDOMAIN}", name));
+        problems.push(format!("metadata.name: Invalid value: {name:?}: {SUBDOMAIN}"));
     }
     labels(&new["metadata"]["labels"], "metadata.labels", &mut problems);
-    let pod = match resource.kind {
-        "StatefulSet" => {
-            stateful_set(old, new, &mut problems);
-            Some(("spec.template.spec", &new["spec"]["template"]["spec"]))
-        }
-        "Pod" => Some(("spec", &new["spec"])),
-        _ => None,
-    };
-    if let Some((place, spec)) = pod {
-        for (position, container) in spec["containers"].as_array().into_iter().flatten().enumerate() {
-            resources(
-                &container["resources"],
-                &format!("{place}.containers[{position}].resources"),
-                &mut problems,
-            );
-        }
+    if resource.kind == "StatefulSet" {
+        stateful_set(old, new, &mut problems);
     }
     if problems.is_empty() { Ok(()) } else { Err(Refusal::invalid(resource, name, &problems)) }
 }
 
+/// The pods of its template are not judged: that comes when they are made.
 fn stateful_set(old: &Value, new: &Value, problems: &mut Vec<String>) {
     labels(&new["spec"]["template"]["metadata"]["labels"], "spec.template.metadata.labels", problems);
     let has = &new["spec"]["template"]["metadata"]["labels"];
     let selects = new["spec"]["selector"]["matchLabels"].as_object();
+    if selects.is_none_or(serde_json::Map::is_empty) {
+        problems.push("spec.selector: Required value".to_owned());
+    }
     if selects.is_some_and(|wanted| wanted.iter().any(|(key, value)| has.get(key) != Some(value))) {
         problems.push(format!(
             "spec.template.metadata.labels: Invalid value: {has}: `selector` does not match template `labels`"
@@ -152,30 +175,6 @@ fn stateful_set(old: &Value, new: &Value, problems: &mut Vec<String>) {
              forbidden"
                 .to_owned(),
         );
-    }
-}
-
-fn resources(resources: &Value, place: &str, problems: &mut Vec<String>) {
-    let amount = |value: &Value| value.as_str().and_then(Quantity::parse);
-    for field in ["limits", "requests"] {
-        for (name, value) in resources[field].as_object().into_iter().flatten() {
-            if amount(value).is_some_and(Quantity::is_negative) {
-                problems.push(format!(
-                    "{place}.{field}[{name}]: Invalid value: {value}: must be greater than or equal to 0"
-                ));
-            }
-        }
-    }
-    for (name, request) in resources["requests"].as_object().into_iter().flatten() {
-        let limit = &resources["limits"][name];
-        if let (Some(asked), Some(most)) = (amount(request), amount(limit))
-            && asked.exceeds(most)
-        {
-            problems.push(format!(
-                "{place}.requests: Invalid value: {request}: must be less than or equal to {name} limit of {}",
-                limit.as_str().unwrap_or_default(),
-            ));
-        }
     }
 }
 

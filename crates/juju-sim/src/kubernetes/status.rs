@@ -11,11 +11,24 @@ pub(super) struct Refusal {
     pub(super) reason: &'static str,
     pub(super) message: String,
     pub(super) details: Map<String, Value>,
+    /// Whether the message is all of the answer.
+    plain: bool,
+}
+
+/// A field that somebody owns and another one applies a different value to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Conflict {
+    /// The owner.
+    pub(super) manager: String,
+    /// Whether it owns the field by applying, and not by an update.
+    pub(super) applied: bool,
+    /// The field, as messages have it.
+    pub(super) path: String,
 }
 
 impl Refusal {
     pub(super) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Map::new() }
+        Self { code, reason, message: message.into(), details: Map::new(), plain: false }
     }
 
     fn about(mut self, resource: &Resource, name: &str) -> Self {
@@ -27,9 +40,19 @@ impl Refusal {
         self
     }
 
-    /// Nothing is served at this path: the one answer that is plain text.
+    /// Plain text, as few answers are.
+    pub(super) fn plain(code: u16, text: &str) -> Self {
+        Self { plain: true, ..Self::new(code, "", text) }
+    }
+
+    /// Nothing is served at this path.
     pub(super) fn no_such_path() -> Self {
-        Self::new(404, "", "404 page not found\n")
+        Self::plain(404, "404 page not found\n")
+    }
+
+    /// Its group and version are served, but no such resource in it.
+    pub(super) fn no_such_resource() -> Self {
+        Self::new(404, "NotFound", "the server could not find the requested resource")
     }
 
     pub(super) fn not_found(resource: &Resource, name: &str) -> Self {
@@ -48,33 +71,55 @@ impl Refusal {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
-    /// Others own what was applied: pairs of manager and path.
-    pub(super) fn apply_conflict(api_version: &str, conflicts: &[(String, String)]) -> Self {
-        let plural = if conflicts.len() == 1 { "conflict" } else { "conflicts" };
-        let mut managers: Vec<&str> = conflicts.iter().map(|(manager, _)| manager.as_str()).collect();
-        managers.dedup();
-        let with = |manager: &str| format!("with \"{manager}\" using {api_version}");
-        let listed = match (&managers[..], conflicts) {
-            ([manager], [(_, path)]) => format!("conflict {}: {path}", with(manager)),
-            _ => {
-                let of = |manager: &str| {
-                    let paths = conflicts.iter().filter(|(other, _)| other == manager);
-                    let lines: Vec<_> = paths.map(|(_, path)| format!("- {path}")).collect();
-                    format!("conflicts {}:\n{}", with(manager), lines.join("\n"))
-                };
-                managers.iter().map(|manager| of(manager)).collect::<Vec<_>>().join("\n")
-            }
+    /// Others own what was applied.
+    pub(super) fn apply_conflict(api_version: &str, conflicts: &[Conflict]) -> Self {
+        // Who owns by an update is named with the version of the update.
+        let with = |conflict: &Conflict| {
+            let using = if conflict.applied { String::new() } else { format!(" using {api_version}") };
+            format!("with \"{}\"{using}", conflict.manager)
         };
+        let mut owners: Vec<String> = conflicts.iter().map(with).collect();
+        owners.dedup();
+        let listed = if let [one] = conflicts {
+            format!("conflict {}: {}", with(one), one.path)
+        } else {
+            let of = |owner: &String| {
+                let theirs = conflicts.iter().filter(|conflict| with(conflict) == *owner);
+                let lines: Vec<_> = theirs.map(|conflict| format!("- {}", conflict.path)).collect();
+                format!("conflicts {owner}:\n{}", lines.join("\n"))
+            };
+            owners.iter().map(of).collect::<Vec<_>>().join("\n")
+        };
+        let plural = if conflicts.len() == 1 { "conflict" } else { "conflicts" };
         let message = format!("Apply failed with {} {plural}: {listed}", conflicts.len());
         let mut refusal = Self::new(409, "Conflict", message);
-        let cause = |(manager, path): &(String, String)| {
+        let cause = |conflict: &Conflict| {
             json!({
                 "reason": "FieldManagerConflict",
-                "message": format!("conflict {}", with(manager)),
-                "field": path,
+                "message": format!("conflict {}", with(conflict)),
+                "field": conflict.path,
             })
         };
         refusal.details.insert("causes".to_owned(), conflicts.iter().map(cause).collect());
+        refusal
+    }
+
+    /// A client names another object or version than the one there is.
+    pub(super) fn precondition(
+        resource: &Resource,
+        name: &str,
+        field: &str,
+        wanted: &str,
+        has: &str,
+    ) -> Self {
+        let lesson = if field == "UID" { "deleted and then recreated" } else { "modified" };
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": the {field} in the precondition ({wanted}) does not \
+             match the {field} in record ({has}). The object might have been {lesson}",
+            resource.qualified_kind(),
+        );
+        let mut refusal = Self::new(409, "Conflict", message).about(resource, name);
+        refusal.details.insert("kind".to_owned(), resource.kind.into());
         refusal
     }
 
@@ -139,7 +184,7 @@ impl Refusal {
     }
 
     pub(super) fn answer(&self) -> Answer {
-        if self.reason.is_empty() {
+        if self.plain {
             return Answer {
                 status: self.code,
                 content_type: "text/plain; charset=utf-8",
@@ -152,9 +197,11 @@ impl Refusal {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code,
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if !self.details.is_empty() {
             status["details"] = Value::Object(self.details.clone());
         }
