@@ -392,6 +392,12 @@ impl<'a> Performance<'a> {
                 }
             }
         }
+        if performance.rollout.is_some()
+            && let Ok(Some(now)) = client.get(Kind::StatefulSet, performance.app).await
+        {
+            // The answer to a patch is from before anybody has acted on it.
+            performance.rollout = Some(objects::stateful_set(&now).rollout);
+        }
         performance
     }
 

@@ -6,6 +6,7 @@ mod grafana;
 mod hostile;
 mod idempotence;
 mod interfaces;
+mod kubernetes;
 mod mesh;
 mod receivers;
 mod scene;

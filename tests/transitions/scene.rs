@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 use juju_ops::Hook;
 use juju_sim::{CharmMeta, Container, Context, Event, ExecHandler, Outcome, Relation, State};
 use tempo_coordinator::Surroundings;
+use tempo_coordinator::kubernetes::Access;
 use tempo_coordinator::snapshot::Host;
 
 /// Numbers of the relations in [`complete`]; the peer relation has 1.
@@ -34,12 +35,21 @@ pub(crate) async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
 
 /// The charm, in a pod of this name.
 pub(crate) async fn charm_at(hook: Hook, fqdn: &str) -> Result<(), juju_ops::Error> {
+    charm_with(hook, fqdn, None).await
+}
+
+/// The charm, in a pod of this name with or without a way to the Kubernetes API.
+pub(crate) async fn charm_with(
+    hook: Hook,
+    fqdn: &str,
+    kubernetes: Option<Access>,
+) -> Result<(), juju_ops::Error> {
     let host = Host {
         fqdn: fqdn.to_owned(),
         nameserver: Some("10.152.183.10".parse().expect("an address")),
         ipv6: false,
     };
-    let around = Surroundings { host, now: NOW, kubernetes: None };
+    let around = Surroundings { host, now: NOW, kubernetes };
     tempo_coordinator::dispatch(hook, around).await
 }
 
