@@ -86,13 +86,13 @@ pub(super) async fn apply(
     };
     let first = Performance::run(&client, identity, answers, objects).await;
     if !first.conflicts() {
-        return outcome(identity, answers, objects, first.troubles, first.rollout);
+        return outcome(identity, answers, objects, first.troubles, first.rollout.as_ref());
     }
     // Somebody was faster. What is left to do after them, if anything?
     let mesh = !snapshot.relations(Endpoint::ServiceMesh).is_empty();
     let answers = Reading { identity, mesh }.read(&client).await;
     let second = Performance::run(&client, identity, &answers, objects).await;
-    outcome(identity, &answers, objects, second.troubles, second.rollout.or(first.rollout))
+    outcome(identity, &answers, objects, second.troubles, second.rollout.or(first.rollout).as_ref())
 }
 
 /// What is to be told: troubles of looking and of changing, and whether the pods are being replaced.
@@ -101,12 +101,12 @@ fn outcome(
     answers: &Answers,
     objects: &Objects,
     changing: Vec<Trouble>,
-    changed: Option<Rollout>,
+    changed: Option<&Rollout>,
 ) -> KubernetesOutcome {
     let mut troubles = Vec::new();
     let mut reading = |failure: Failure| troubles.push((KubernetesTask::Read, failure));
     let rollout = match &answers.stateful_set {
-        Ok(Some(seen)) => changed.as_ref().or(Some(&seen.rollout)),
+        Ok(Some(seen)) => changed.or(Some(&seen.rollout)),
         Ok(None) => {
             reading(Failure::NotFound(format!("StatefulSet {}", identity.app())));
             None

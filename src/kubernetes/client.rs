@@ -62,7 +62,7 @@ impl Kind {
 
 /// The API, for one part of a hook. Every call is about objects in the pod's own namespace.
 pub struct Client {
-    client: kube::Client,
+    kube: kube::Client,
     namespace: String,
     deadline: Instant,
 }
@@ -88,8 +88,8 @@ impl Client {
         config.write_timeout = Some(CALL);
         // There is the next hook for that.
         config.default_retry = false;
-        let client = kube::Client::try_from(config).map_err(|error| odd("the client", &error))?;
-        Ok(Self { client, namespace: access.namespace.clone(), deadline: Instant::now() + time })
+        let kube = kube::Client::try_from(config).map_err(|error| odd("the client", &error))?;
+        Ok(Self { kube, namespace: access.namespace.clone(), deadline: Instant::now() + time })
     }
 
     /// The namespace that every call is about.
@@ -151,13 +151,14 @@ impl Client {
     }
 
     fn api(&self, kind: Kind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &kind.resource())
+        Api::namespaced_with(self.kube.clone(), &self.namespace, &kind.resource())
     }
 
     async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
         let end = self.deadline.min(Instant::now() + CALL);
-        // The library logs failures as errors of its own; what they mean here is said in the status.
-        match timeout_at(end, call.with_subscriber(NoSubscriber::new())).await {
+        // The library logs failures as errors of its own; what they mean here is said in the status. Boxed, since what it
+        // keeps during a call is large, and several are made at once.
+        match timeout_at(end, Box::pin(call.with_subscriber(NoSubscriber::new()))).await {
             Ok(answer) => answer.map_err(|error| failure(&error)),
             Err(_) => Err(Failure::Late),
         }

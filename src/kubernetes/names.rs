@@ -46,7 +46,8 @@ pub fn label_value(text: &str) -> String {
 
 /// The first eight hexadecimal digits of the SHA-256.
 pub fn digest8(text: &str) -> String {
-    Sha256::digest(text).iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let [a, b, c, d, ..] = Sha256::digest(text).0;
+    format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
 }
 
 /// The first characters of a text, at most so many.

@@ -56,11 +56,7 @@ impl FromStr for Quantity {
     type Err = QuantityError;
 
     fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let unsigned = match text.as_bytes().first() {
-            Some(b'-') => &text[1..],
-            Some(b'+') => &text[1..],
-            _ => text,
-        };
+        let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
         let suffix_at = unsigned.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(unsigned.len());
         let (number, suffix) = unsigned.split_at(suffix_at);
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
