@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 use juju_ops::UnitName;
 use juju_relations::tls_certificates::{
     Assigned, Authority, CertificateError, Decision, ErrorDetail, Issued, KeyScope, ParsedCertificate,
-    ParsedRequest, PrivateKey, ProviderAppData, RequestAttributes, SigningRequest, Situation,
+    ParsedRequest, PrivateKey, ProviderAppData, RequestAttributes, RequestError, SigningRequest, Situation,
     StoredCertificate, certificate_label, decide, private_key_label, request, same_pem,
 };
+use proptest::prelude::*;
 
 /// A key made for these tests, in both forms, and a request that another implementation signed with it.
 const KEY: &str = include_str!("tls_certificates/key.pem");
@@ -653,7 +654,6 @@ mod decisions {
                 "certificates: entry 1: null",
                 "own request is dropped: signing request: not PEM",
                 "certificate: not PEM",
-                "certificate: not PEM",
             ]
         );
         assert_eq!((decision.ask, decision.store, decision.forget), (false, None, vec![]));
@@ -693,4 +693,112 @@ mod decisions {
 
     static OTHER_ROOT: LazyLock<Authority> =
         LazyLock::new(|| ROOT.clone().with_intermediate("somebody else", ALWAYS.0, ALWAYS.1).unwrap());
+}
+
+mod rubbish {
+    use super::*;
+
+    /// The certificate of the other implementation's request.
+    static ANSWER: LazyLock<Issued> = LazyLock::new(|| BELOW.sign(REQUEST, NOW, NOW + DAY).unwrap());
+
+    /// PEM with a few bytes changed, or cut.
+    fn damaged(text: &'static str) -> impl Strategy<Value = String> {
+        let block = pem::parse(text).unwrap();
+        let length = block.contents().len();
+        let changes = prop::collection::vec((0..length, any::<u8>()), 0..4);
+        (changes, prop_oneof![3 => Just(length), 1 => 0..length]).prop_map(move |(changes, length)| {
+            let mut der = block.contents().to_vec();
+            for (at, byte) in changes {
+                der[at] = byte;
+            }
+            der.truncate(length);
+            pem::encode(&pem::Pem::new(block.tag(), der))
+        })
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        prop_oneof![
+            2 => damaged(&ANSWER.certificate),
+            1 => damaged(BELOW.issuer()),
+            1 => damaged(REQUEST),
+            1 => Just(ANSWER.certificate.clone()),
+            1 => Just(BELOW.issuer().to_owned()),
+            1 => any::<String>(),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn is_read_or_refused(request in damaged(REQUEST), certificate in damaged(&ANSWER.certificate)) {
+            if let Ok(read) = ParsedRequest::parse(&request) {
+                prop_assert_eq!(ParsedRequest::parse(&read.to_pem()), Ok(read));
+            }
+            if let Ok(read) = ParsedCertificate::parse(&certificate) {
+                prop_assert_eq!(ParsedCertificate::parse(&read.to_pem()), Ok(read));
+            }
+        }
+
+        #[test]
+        fn leaves_a_requirer_with_a_sound_decision(
+            answers in prop::collection::vec(
+                (texts(), texts(), prop::collection::vec(texts(), 0..3), any::<Option<bool>>()),
+                0..4,
+            ),
+            own in prop::collection::vec(damaged(REQUEST), 0..3),
+            stored in prop::collection::vec((texts(), prop::option::of(texts())), 0..3),
+            refused in any::<bool>(),
+            now in NOW - DAY..NOW + 2 * DAY,
+        ) {
+            let mut scene = Scene { wanted: requested_names(), now, ..Scene::new() };
+            scene.requested = own
+                .iter()
+                .map(String::as_str)
+                .chain([REQUEST])
+                .map(|csr| SigningRequest::new(csr, false))
+                .collect();
+            scene.provider.certificates = answers
+                .into_iter()
+                .map(|(certificate, ca, chain, revoked)| Issued {
+                    ca,
+                    certificate_signing_request: REQUEST.to_owned(),
+                    certificate,
+                    chain: Some(chain),
+                    revoked,
+                })
+                .collect();
+            if refused {
+                scene.provider.request_errors.push(RequestError {
+                    csr: REQUEST.to_owned(),
+                    error: ErrorDetail::default(),
+                });
+            }
+            scene.stored = stored
+                .into_iter()
+                .enumerate()
+                .map(|(number, (certificate, ca))| StoredCertificate {
+                    label: number.to_string(),
+                    certificate,
+                    csr: REQUEST.to_owned(),
+                    ca,
+                    chain: Vec::new(),
+                })
+                .collect();
+            let decision = scene.decide();
+            prop_assert!(decision.keep.iter().all(|csr| scene.requests().contains(&csr.as_str())));
+            if let Some(assigned) = &decision.in_use {
+                let leaf = ParsedCertificate::parse(&assigned.certificate).unwrap();
+                prop_assert_eq!(&leaf.public_key, OWN_KEY.public_key());
+                prop_assert!(!leaf.is_expired(now) && !leaf.is_ca);
+                prop_assert_eq!(&assigned.chain[0], &assigned.certificate);
+                prop_assert!(decision.keep.contains(&assigned.csr));
+            } else {
+                prop_assert!(decision.pending || decision.denied.is_some());
+                prop_assert_eq!(decision.store.as_ref(), None);
+            }
+            prop_assert!(decision.store.is_none() || decision.store == decision.in_use);
+            scene.settle();
+        }
+    }
 }

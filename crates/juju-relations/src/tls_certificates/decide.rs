@@ -1,6 +1,6 @@
 //! What a requirer should ask for and use.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use juju_ops::SecretContent;
 
@@ -52,7 +52,7 @@ pub struct Decision {
     pub denied: Option<ErrorDetail>,
     /// A request, kept or due, has neither a certificate nor a refusal yet.
     pub pending: bool,
-    /// What is wrong with the own or the provider's databag, in words fit for a log.
+    /// What is wrong with the own or the provider's databag, in words fit for a log; nothing twice.
     pub problems: Vec<String>,
 }
 
@@ -214,6 +214,8 @@ pub fn decide(situation: Situation<'_>) -> Decision {
         let of_it = stored.iter().filter(|stored| same_pem(&stored.csr, &assigned.csr));
         of_it.max_by_key(|stored| stored.holds(assigned))
     });
+    let mut told = BTreeSet::new();
+    problems.retain(|problem| told.insert(problem.clone()));
     let forget = stored.iter().filter(|stored| place.is_none_or(|place| place.label != stored.label));
     let store = in_use.clone().filter(|assigned| place.is_none_or(|place| !place.holds(assigned)));
     Decision {

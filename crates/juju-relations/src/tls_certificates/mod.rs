@@ -17,9 +17,9 @@
 //! One entry that cannot be read spoils nothing but itself: it is left out and named in `problems`. A request error
 //! may name its request `csr` or `certificate_signing_request`; `csr` is written.
 //!
-//! With the feature `tls-certificates` there are also keys ([`PrivateKey`]), the making and reading of requests
-//! ([`request`], [`ParsedRequest`]) and certificates ([`ParsedCertificate`]), what a requirer should do next
-//! ([`decide`]) and, for tests, somebody who signs ([`Authority`]).
+//! With the feature `tls-certificates` there are also keys (`PrivateKey`), the making and reading of requests
+//! (`request`, `ParsedRequest`) and certificates (`ParsedCertificate`), what a requirer should do next (`decide`) and,
+//! for tests, somebody who signs (`Authority`).
 //!
 //! ```
 //! use juju_relations::{Databag, Wire, tls_certificates::ProviderAppData};
