@@ -13,5 +13,6 @@ mod published;
 mod receivers;
 mod scene;
 mod statuses;
+mod upgrade;
 mod workers;
 mod workloads;
