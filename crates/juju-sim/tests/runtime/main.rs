@@ -7,6 +7,8 @@ mod doubles;
 mod events;
 mod faults;
 mod hosts;
+mod kubernetes;
+mod telemetry;
 mod verbs;
 
 use std::{

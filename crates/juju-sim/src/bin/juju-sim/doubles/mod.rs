@@ -6,8 +6,13 @@
 mod blackbox_exporter;
 mod catalogue;
 mod certificates;
+mod grafana;
 mod istio_ingress;
+mod loki;
+mod mesh;
+mod mesh_guest;
 pub(crate) mod pebble;
+mod prometheus;
 mod s3;
 mod tempo_api_client;
 mod traefik;
@@ -26,10 +31,16 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 use juju_ops::{
-    Event, Hook, HookEnv,
+    Event, Hook, HookEnv, UnitName,
     tools::{BoxFuture, HookTools, ToolCall, ToolOutput, TransportError},
 };
+use juju_relations::{
+    EndpointMeta, JsonText,
+    grafana_datasource::SourceData,
+    grafana_datasource_exchange::{self, Datasource, DatasourceExchangeProvider},
+};
 use juju_sim::{CharmMeta, session::AgentPaths, spans};
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     agent::{Shared, perform},
@@ -68,10 +79,40 @@ const DOUBLES: &[Double] = &[
         run: |_, hook| Box::pin(certificates::run(hook)),
     },
     Double {
+        name: "grafana",
+        also: "",
+        meta: grafana::META,
+        run: |_, hook| Box::pin(grafana::run(hook)),
+    },
+    Double {
         name: "istio-ingress",
         also: "",
         meta: istio_ingress::META,
         run: |_, hook| Box::pin(istio_ingress::run(hook)),
+    },
+    Double {
+        name: "loki",
+        also: "",
+        meta: loki::META,
+        run: |_, hook| Box::pin(loki::run(hook)),
+    },
+    Double {
+        name: "mesh",
+        also: "istio-beacon",
+        meta: mesh::META,
+        run: |_, hook| Box::pin(mesh::run(hook)),
+    },
+    Double {
+        name: "mesh-guest",
+        also: "",
+        meta: mesh_guest::META,
+        run: |_, hook| Box::pin(mesh_guest::run(hook)),
+    },
+    Double {
+        name: "prometheus",
+        also: "",
+        meta: prometheus::META,
+        run: |_, hook| Box::pin(prometheus::run(hook)),
     },
     Double { name: "s3", also: "", meta: s3::META, run: |_, hook| Box::pin(s3::run(hook)) },
     Double {
@@ -106,6 +147,37 @@ pub(crate) fn meta(name: &str) -> Result<CharmMeta> {
 /// How many there are, in words for a status message.
 fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The name of a unit in the cluster, or of the service in front of all units of its application.
+fn cluster_host(env: &HookEnv, unit: Option<&UnitName>) -> String {
+    let (app, model) = (env.app(), &env.model_name);
+    match unit {
+        Some(unit) => format!("{app}-{}.{app}-endpoints.{model}.{}", unit.number(), crate::dns::CLUSTER),
+        None => format!("{app}.{model}.{}", crate::dns::CLUSTER),
+    }
+}
+
+/// Lists the application as a data source of a Grafana, where there is one, to those who ask on `send-datasource`.
+async fn datasource(hook: &Hook, kind: &str, grafana_uid: &str) -> Result<()> {
+    let env = hook.env();
+    let source = SourceData::new(&env.model_name, &env.model_uuid, env.app(), kind);
+    let sources = Some(Datasource::new(kind, source.uid(), grafana_uid)).filter(|_| !grafana_uid.is_empty());
+    let endpoint = EndpointMeta::provides("send-datasource", grafana_datasource_exchange::INTERFACE);
+    let exchange = DatasourceExchangeProvider::new(hook, endpoint)?;
+    exchange.publish(&grafana_datasource_exchange::AppData::new(sources)).await?;
+    Ok(())
+}
+
+/// How many groups of alert rules there are in several documents, in words for a status message.
+fn groups<'a>(rules: impl Iterator<Item = &'a JsonText>) -> String {
+    #[derive(Deserialize)]
+    struct Rules {
+        #[serde(default)]
+        groups: Vec<IgnoredAny>,
+    }
+    let groups = rules.filter_map(JsonText::parse::<Rules>).map(|rules| rules.groups.len()).sum();
+    counted(groups, "group")
 }
 
 /// Hook tools answered in this process.
