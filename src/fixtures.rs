@@ -1,16 +1,37 @@
 //! Clusters to try things on.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-use juju_ops::{Databag, UnitName};
+use juju_ops::{Databag, SecretId, SecretInfo, UnitName};
+use juju_relations::Wire;
+use juju_relations::tls_certificates::{
+    Authority, PRIVATE_KEY, PrivateKey, ProviderAppData, RequirerData, SigningRequest, request,
+};
 
 use crate::deployment::Deployment;
 use crate::names::{Config, Endpoint};
-use crate::snapshot::{CertificatesSnapshot, Host, Identity, KubernetesSnapshot, RelationSnapshot, Snapshot};
+use crate::snapshot::{
+    CertificatesSnapshot, Host, Identity, KubernetesSnapshot, OwnSecret, RelationSnapshot, Snapshot,
+};
 
 /// Relations of what is unlikely to be looked at by number.
 const TRACING: u32 = 100;
 const WORKERS: u32 = 10;
+const CERTIFICATES: u32 = 60;
+
+/// When the hooks of these clusters run: a moment in 2026.
+const NOW: i64 = 1_790_000_000;
+/// A year, in seconds.
+const YEAR: i64 = 365 * 24 * 3600;
+
+/// The key of every unit that has one. Making one takes time.
+pub(crate) static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().unwrap());
+/// Who signs: a root, and somebody in between.
+pub(crate) static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
+    let root = Authority::new("root.example", NOW - YEAR, NOW + 9 * YEAR).unwrap();
+    root.with_intermediate("between.example", NOW - YEAR, NOW + 5 * YEAR).unwrap()
+});
 
 /// A cluster in the making. Its coordinator is `tempo/0` of model `obs`.
 #[derive(Clone, Debug)]
@@ -19,6 +40,7 @@ pub(crate) struct Cluster {
     pub(crate) config: Result<Config, String>,
     pub(crate) host: Host,
     pub(crate) relations: BTreeMap<Endpoint, Vec<RelationSnapshot>>,
+    pub(crate) certificates: CertificatesSnapshot,
 }
 
 /// One application of two workers with every role, and a bucket.
@@ -37,6 +59,7 @@ impl Default for Cluster {
                 ipv6: false,
             },
             relations: BTreeMap::new(),
+            certificates: CertificatesSnapshot::default(),
         }
     }
 }
@@ -55,9 +78,9 @@ impl Cluster {
             relations: self.relations.clone(),
             containers: BTreeMap::new(),
             opened_ports: [].into(),
-            certificates: CertificatesSnapshot::default(),
+            certificates: self.certificates.clone(),
             kubernetes: KubernetesSnapshot::default(),
-            now: 1_790_000_000,
+            now: NOW,
         }
     }
 
@@ -181,6 +204,35 @@ impl Cluster {
             ..RelationSnapshot::default()
         };
         self.relate(endpoint, relation)
+    }
+
+    /// An authority that has not answered yet; the unit has its key.
+    pub(crate) fn with_authority(mut self) -> Self {
+        let label = "afd8c2bccf834997afce12c2706d2ede-private-key-0-certificates".to_owned();
+        let info = SecretInfo { revision: 1, label: label.clone(), expiry: None, access: Vec::new() };
+        let content = Some([(PRIVATE_KEY, KEY.to_pem())].into_iter().collect());
+        let secret = OwnSecret { id: SecretId::new("secret:csecretwiththekey000"), info, content };
+        self.certificates.secrets.insert(label, secret);
+        let relation = RelationSnapshot {
+            id: CERTIFICATES,
+            remote_app: Some("ca".into()),
+            local_unit_data: Some(Databag::new()),
+            ..RelationSnapshot::default()
+        };
+        self.relate(Endpoint::Certificates, relation)
+    }
+
+    /// An authority that has signed what this cluster asks for.
+    pub(crate) fn with_tls(self) -> Self {
+        let mut cluster = self.with_authority();
+        let asked = cluster.deployment().tls.request.unwrap().ask.unwrap();
+        let csr = request(&KEY, &asked, "an id").unwrap();
+        let mut answer = ProviderAppData::default();
+        answer.answer(AUTHORITY.sign(&csr, NOW - YEAR / 4, NOW + 3 * YEAR / 4).unwrap());
+        let relation = &mut cluster.relations.get_mut(&Endpoint::Certificates).unwrap()[0];
+        relation.local_unit_data = Some(RequirerData::new([SigningRequest::new(csr, false)]).write());
+        relation.remote_app_data = Some(answer.write());
+        cluster
     }
 
     /// Another coordinator unit.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use juju_pebble::{Error, Exec, FileWrite, Pebble, ServiceAction, ServiceStatus};
 
+use crate::names::Container;
+use crate::plan::exporter::STARTED_PATH;
 use crate::plan::nginx::{
     CA_PATH, CANDIDATE_PAIR_PATH, CANDIDATE_PATH, CONFIG_PATH, LOADED_PATH, PAIR_PATH, TRUSTED_PATH,
 };
@@ -29,8 +31,8 @@ enum Step<'p> {
     Replan,
     /// Have nginx read its configuration again, without losing a connection.
     Reload,
-    /// Note what nginx runs with, so that a hook that ended too early is made up for.
-    Record(String),
+    /// Note in a file what a service runs with, so that a hook that ended too early is made up for.
+    Record(&'static str, String),
     /// Remove a file.
     Remove(&'p str),
     /// Build the container's trust store anew, and note which authority is in it; none, if it left.
@@ -67,8 +69,14 @@ fn steps<'p>(state: &ContainerState, planned: &'p Workload) -> Vec<Step<'p>> {
         .services
         .keys()
         .all(|service| state.services.get(service) == Some(&ServiceStatus::Active));
-    if new_layer || !runs {
+    let started =
+        to_start(planned).filter(|(path, wanted)| state.files.get(*path) != Some(&FileDigest::of(wanted)));
+    if new_layer || !runs || started.is_some() {
+        // Restarts only what its plan changed since it was started.
         steps.push(Step::Replan);
+    }
+    if let Some((path, wanted)) = started {
+        steps.push(Step::Record(path, wanted));
     }
     if let Some(wanted) = to_load(state, planned)
         && state.files.get(LOADED_PATH) != Some(&FileDigest::of(&wanted))
@@ -76,7 +84,7 @@ fn steps<'p>(state: &ContainerState, planned: &'p Workload) -> Vec<Step<'p>> {
         // Also after a replan: Pebble may have started nginx with what was there before, between our look at it and
         // our write.
         steps.push(Step::Reload);
-        steps.push(Step::Record(wanted));
+        steps.push(Step::Record(LOADED_PATH, wanted));
     }
     // Nothing refers to these any more.
     steps.extend(planned.absent.iter().filter(|path| is_there(path)).map(|path| Step::Remove(path)));
@@ -94,6 +102,16 @@ fn steps<'p>(state: &ContainerState, planned: &'p Workload) -> Vec<Step<'p>> {
         None => {}
     }
     steps
+}
+
+/// With which layer the exporter has to have been started, and where that is recorded. From Pebble one learns what should
+/// run, not with what it was started: of a hook that ended between the two, nothing else tells. `None` for nginx, whose
+/// layer is always the same.
+fn to_start(planned: &Workload) -> Option<(&'static str, String)> {
+    (planned.container == Container::NginxPrometheusExporter).then(|| {
+        let layer = serde_json::to_string(&planned.layer).unwrap_or_default();
+        (STARTED_PATH, FileDigest::of(layer).to_string())
+    })
 }
 
 /// What nginx has to have loaded, as it is recorded: the digest of its configuration and, if that one has TLS, of its
@@ -124,7 +142,7 @@ pub(super) fn preview(seen: &ContainerSnapshot, planned: &Workload) -> Vec<Strin
         Step::Layer => format!("{container}: replace layer {}", planned.label),
         Step::Replan => format!("{container}: replan services"),
         Step::Reload => format!("{container}: reload nginx"),
-        Step::Record(_) => format!("{container}: write {LOADED_PATH}"),
+        Step::Record(path, _) => format!("{container}: write {path}"),
         Step::Remove(path) => format!("{container}: remove {path}"),
         Step::Trust(_) => format!("{container}: build the trust store anew"),
     });
@@ -182,7 +200,7 @@ async fn perform(
                     break;
                 }
             }
-            Step::Write(..) | Step::Reload | Step::Record(_) | Step::Remove(_) | Step::Trust(_)
+            Step::Write(..) | Step::Reload | Step::Record(..) | Step::Remove(_) | Step::Trust(_)
                 if refused.is_some() => {}
             Step::Write(path, file) => {
                 tracing::info!("{container}: writing {path}");
@@ -209,9 +227,9 @@ async fn perform(
                     other => other?,
                 }
             }
-            Step::Record(digest) => {
+            Step::Record(path, digest) => {
                 let file = PlannedFile { content: Text::Plain(digest.clone()), mode: 0o644 };
-                pebble.write_file(&write(LOADED_PATH, &file)).await?;
+                pebble.write_file(&write(path, &file)).await?;
             }
             Step::Remove(path) => {
                 tracing::info!("{container}: removing {path}");

@@ -21,6 +21,8 @@ pub const SERVICE: &str = "nginx-prometheus-exporter";
 /// Where the metrics are.
 pub const PORT: u16 = 9113;
 
+/// Digest of the layer that the exporter was last started with, written after that succeeded.
+pub const STARTED_PATH: &str = "/etc/exporter/started";
 /// The certificates that the exporter presents.
 pub const CERTIFICATE_PATH: &str = "/etc/exporter/certs/server.crt";
 /// The key of the first of them.

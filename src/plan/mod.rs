@@ -188,9 +188,12 @@ pub const fn observed_files(container: Container) -> &'static [&'static str] {
             nginx::CA_PATH,
             nginx::TRUSTED_PATH,
         ],
-        Container::NginxPrometheusExporter => {
-            &[exporter::WEB_CONFIG_PATH, exporter::CERTIFICATE_PATH, exporter::KEY_PATH]
-        }
+        Container::NginxPrometheusExporter => &[
+            exporter::WEB_CONFIG_PATH,
+            exporter::STARTED_PATH,
+            exporter::CERTIFICATE_PATH,
+            exporter::KEY_PATH,
+        ],
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{Cluster, complete};
+use crate::fixtures::{Cluster, KEY, complete};
 use crate::plan::nginx::CONFIG_PATH;
 
 fn plan_of(cluster: &Cluster) -> Plan {
@@ -79,6 +79,126 @@ fn the_load_balancer_of_every_layout() {
     insta::assert_snapshot!("nginx_monolithic", nginx_text(&complete()));
     insta::assert_snapshot!("nginx_distributed", nginx_text(&distributed()));
     insta::assert_snapshot!("nginx_busy", nginx_text(&busy()));
+}
+
+/// Keys and certificates are made anew for each run of the tests.
+fn without_pem(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains("-----BEGIN") => {
+            let kinds: Vec<&str> =
+                text.split("-----BEGIN ").skip(1).filter_map(|part| part.split('-').next()).collect();
+            *text = format!("({})", kinds.join(", "));
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_pem),
+        Value::Object(map) => map.values_mut().for_each(without_pem),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_cluster_with_tls() {
+    let mut plan = shown(&complete().with_tls());
+    without_pem(&mut plan);
+    let reload =
+        &mut plan["exporter"]["layer"]["services"]["nginx-prometheus-exporter"]["environment"]["_reload"];
+    let (certified, web) = reload.as_str().unwrap().split_once(',').unwrap();
+    assert_eq!((certified.len(), web.len()), (64, 64));
+    *reload = "…".into();
+    // The databag itself holds what workers need of it.
+    insta::assert_yaml_snapshot!(plan);
+    insta::assert_snapshot!("nginx_tls", nginx_text(&busy().with_tls()));
+}
+
+#[test]
+fn what_tls_adds_to_the_document() {
+    let plain =
+        distributed().remote_write(&["http://prom-0.prom-endpoints.obs.svc.cluster.local:9090/api/v1/write"]);
+    let config = worker_config(&plain.clone().with_tls(), 10);
+    let client = json!({
+        "tls_ca_path": "/usr/local/share/ca-certificates/ca.crt",
+        "tls_cert_path": "/etc/worker/server.cert",
+        "tls_enabled": true,
+        "tls_key_path": "/etc/worker/private.key",
+        "tls_server_name": "w-co-0.w-co-endpoints.obs.svc.cluster.local",
+    });
+    let server = json!({
+        "cert_file": "/etc/worker/server.cert",
+        "client_auth_type": "VerifyClientCertIfGiven",
+        "client_ca_file": "/usr/local/share/ca-certificates/ca.crt",
+        "key_file": "/etc/worker/private.key",
+    });
+    let receiver = json!({
+        "ca_file": "/usr/local/share/ca-certificates/ca.crt",
+        "cert_file": "/etc/worker/server.cert",
+        "key_file": "/etc/worker/private.key",
+    });
+    let mut expect = worker_config(&plain, 10);
+    for pointer in [
+        "jaeger/protocols/grpc",
+        "jaeger/protocols/thrift_http",
+        "otlp/protocols/grpc",
+        "otlp/protocols/http",
+        "zipkin",
+    ] {
+        expect.pointer_mut(&format!("/distributor/receivers/{pointer}")).unwrap()["tls"] = receiver.clone();
+    }
+    expect["ingester_client"] = json!({"grpc_client_config": client});
+    expect["metrics_generator_client"] = json!({"grpc_client_config": client});
+    expect["querier"]["frontend_worker"]["grpc_client_config"] = client.clone();
+    expect["memberlist"].as_object_mut().unwrap().extend(client.as_object().unwrap().clone());
+    expect["server"]["grpc_tls_config"] = server.clone();
+    expect["server"]["http_tls_config"] = server;
+    expect["metrics_generator"]["storage"]["remote_write"] = json!([{
+        "tls_config": {"ca_file": "/usr/local/share/ca-certificates/ca.crt", "insecure_skip_verify": false},
+        "url": "https://tempo.obs.svc.cluster.local:3300/proxy/remote-write/prom-0/write",
+    }]);
+    assert_eq!(config, expect);
+}
+
+#[test]
+fn workers_check_each_other_by_a_name_that_is_in_the_certificate() {
+    let name = |cluster: &Cluster| worker_config(cluster, 10)["memberlist"]["tls_server_name"].clone();
+    // A worker that has just come is in no certificate yet, even if it is the first of all.
+    let grown = distributed().with_tls().worker("a", "querier", 1);
+    assert_eq!(name(&grown), "w-co-0.w-co-endpoints.obs.svc.cluster.local");
+    // No certificate is for addresses.
+    let mut addresses = complete();
+    for relation in addresses.relations.get_mut(&Endpoint::TempoCluster).unwrap() {
+        for (number, bag) in relation.remote_units.values_mut().flatten().enumerate() {
+            bag.insert("address", format!(r#""10.1.2.{number}""#));
+        }
+    }
+    assert_eq!(name(&addresses.with_tls()), "tempo.obs.svc.cluster.local");
+}
+
+#[test]
+fn urls_follow_tls() {
+    for (cluster, scheme) in
+        [(busy(), "http"), (busy().with_authority(), "http"), (busy().with_tls(), "https")]
+    {
+        let plan = plan_of(&cluster);
+        let urls = plan.receivers.as_ref().unwrap().iter().map(|receiver| receiver.url.clone());
+        let http: Vec<String> = urls.filter(|url| url.contains("://")).collect();
+        assert!(
+            !http.is_empty() && http.iter().all(|url| url.starts_with(&format!("{scheme}://"))),
+            "{http:?}"
+        );
+        for key in ["loki_endpoints", "charm_tracing_receivers", "remote_write_endpoints"] {
+            let text = worker_data(&plan, 10)[key].as_ref().unwrap().expose();
+            assert!(text.contains(&format!("{scheme}://tempo.obs.svc.cluster.local:3300/")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_follower_has_tls_and_grants_nothing() {
+    let mut cluster = complete().with_tls();
+    let grants = plan_of(&cluster).certificates.grants;
+    assert_eq!(grants.iter().map(|grant| (&*grant.app, grant.relation)).collect::<Vec<_>>(), [("tw", 10)]);
+    cluster.leader = false;
+    let plan = plan_of(&cluster);
+    assert!(plan.certificates.grants.is_empty() && plan.certificates.requests.is_some());
+    assert_eq!(plan.nginx, plan_of(&complete().with_tls()).nginx);
 }
 
 #[test]
@@ -371,11 +491,13 @@ fn keys_that_are_owned_and_empty_are_deleted() {
 
 #[test]
 fn no_secret_shows() {
-    let plan = plan_of(&busy());
+    let cluster = busy().with_tls();
+    let plan = plan_of(&cluster);
     for shown in
-        [serde_json::to_string(&plan).unwrap(), format!("{plan:?}"), format!("{:?}", busy().deployment())]
+        [serde_json::to_string(&plan).unwrap(), format!("{plan:?}"), format!("{:?}", cluster.deployment())]
     {
         assert!(!shown.contains("sekret") && !shown.contains("AKEXAMPLE"), "{shown}");
+        assert!(!shown.contains("PRIVATE KEY") && !shown.contains(KEY.to_pem().lines().nth(3).unwrap()));
         assert!(shown.contains("[redacted]"));
     }
     assert!(worker_data(&plan, 10)["worker_config"].as_ref().unwrap().expose().contains("sekret"));

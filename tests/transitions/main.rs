@@ -13,6 +13,7 @@ mod published;
 mod receivers;
 mod scene;
 mod statuses;
+mod tls;
 mod upgrade;
 mod workers;
 mod workloads;
