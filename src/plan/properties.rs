@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use juju_ops::{Databag, UnitName};
+use juju_relations::{istio_ingress_route, traefik_route};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -44,6 +45,11 @@ fn text() -> impl Strategy<Value = String> {
         r#"[{"protocol": {"name": "otlp_http", "type": "http"}, "url": "http://t.example:4318/x/"}]"#,
         r#"[{"protocol": {"name": "otlp_http", "type": "http"}, "url": "t.example:4318"}]"#,
         r#"{"application": "w", "unit": "w/0", "charm_name": "tempo-worker-k8s"}"#,
+        "edge.example.net",
+        "Edge.example.net:8443/obs",
+        "[fd00::1]:80",
+        "https",
+        "True",
         "AKEXAMPLE",
         "0123",
         "1:30",
@@ -69,7 +75,9 @@ fn letters(letters: &str) -> impl Strategy<Value = String> + use<> {
 }
 
 fn bag(keys: &'static [&'static str]) -> impl Strategy<Value = Option<Databag>> {
-    let pair = (prop_oneof![12 => select(keys).prop_map(str::to_owned), 1 => letters("-_aé\n")], text());
+    // Where nothing is read there may be anything.
+    let known = if keys.is_empty() { &["key"] } else { keys };
+    let pair = (prop_oneof![12 => select(known).prop_map(str::to_owned), 1 => letters("-_aé\n")], text());
     prop::option::weighted(0.95, prop::collection::vec(pair, 0..8).prop_map(Databag::from_iter))
 }
 
@@ -105,33 +113,32 @@ const S3: &[&str] = &[
     "lib-version",
 ];
 
-/// Several relations of every endpoint, or none.
+/// The keys that are read, by endpoint: of the other application and of its units.
+const KEYS: &[(Endpoint, &[&str], &[&str])] = &[
+    (Endpoint::Catalogue, &[], &[]),
+    (Endpoint::Ingress, &["external_host", "scheme"], &[]),
+    (Endpoint::IstioIngress, &["external_host", "tls_enabled"], &[]),
+    (Endpoint::Logging, &["event"], &["endpoint", "public_address"]),
+    (Endpoint::Peers, &["fqdn"], &["fqdn", "hostname"]),
+    (Endpoint::Probes, &[], &[]),
+    (Endpoint::S3, S3, S3),
+    (Endpoint::SelfCharmTracing, RECEIVERS, RECEIVERS),
+    (Endpoint::SelfWorkloadTracing, RECEIVERS, RECEIVERS),
+    (Endpoint::SendRemoteWrite, &["event"], &["remote_write"]),
+    (Endpoint::TempoApi, &[], &[]),
+    (Endpoint::TempoCluster, WORKER_APP, WORKER_UNIT),
+    (Endpoint::Tracing, RECEIVERS, RECEIVERS),
+];
+
+/// One or two relations of every endpoint.
 fn relations() -> impl Strategy<Value = BTreeMap<Endpoint, Vec<RelationSnapshot>>> {
-    let some = |app: &'static [&'static str], unit: &'static [&'static str]| {
+    let some = |(_, app, unit): &(_, &'static [&'static str], &'static [&'static str])| {
         prop::collection::vec(relation(app, unit), 1..3)
     };
-    (
-        some(WORKER_APP, WORKER_UNIT),
-        some(RECEIVERS, RECEIVERS),
-        some(S3, S3),
-        some(&["event"], &["endpoint", "public_address"]),
-        some(&["event"], &["remote_write"]),
-        some(RECEIVERS, RECEIVERS),
-        some(RECEIVERS, RECEIVERS),
-        some(&["fqdn"], &["fqdn", "hostname"]),
-    )
-        .prop_map(|(workers, tracing, s3, loki, remote_write, charm, workload, peers)| {
-            BTreeMap::from([
-                (Endpoint::TempoCluster, workers),
-                (Endpoint::Tracing, tracing),
-                (Endpoint::S3, s3),
-                (Endpoint::Logging, loki),
-                (Endpoint::SendRemoteWrite, remote_write),
-                (Endpoint::SelfCharmTracing, charm),
-                (Endpoint::SelfWorkloadTracing, workload),
-                (Endpoint::Peers, peers),
-            ])
-        })
+    KEYS.iter()
+        .map(some)
+        .collect::<Vec<_>>()
+        .prop_map(|relations| KEYS.iter().map(|(endpoint, ..)| *endpoint).zip(relations).collect())
 }
 
 /// Random relations beside a cluster that works without them; or, so that nothing hides behind the guard, in place
@@ -273,5 +280,30 @@ proptest! {
             (serde_json::to_string(&plan).unwrap(), nginx_text(&plan).map(str::to_owned), writes, deployment.findings)
         };
         prop_assert_eq!(bytes(&seen), bytes(&shuffled));
+    }
+}
+
+/// Whatever the neighbours say, what ingresses are asked for makes sense to them.
+fn assert_sound_routes(plan: &Plan) {
+    for write in &plan.ingress {
+        let bag: Databag =
+            write.data.iter().filter_map(|(key, text)| Some((key, text.as_ref()?.expose()))).collect();
+        if write.endpoint == Endpoint::Ingress {
+            let routes = traefik_route::RequirerAppData::read(Some(&bag)).ok().unwrap();
+            assert_eq!(routes.problem(), None);
+            assert_eq!(routes.dynamic().unwrap().http.routers.len(), 7);
+        } else {
+            let config = istio_ingress_route::RequirerAppData::read(Some(&bag)).ok().unwrap().config;
+            assert_eq!(config.http_routes.len() + config.grpc_routes.len(), config.listeners.len());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(200))]
+
+    #[test]
+    fn routes_always_lead_somewhere(relations in relations()) {
+        assert_sound_routes(&plan(&Deployment::validate(&snapshot(relations, true))));
     }
 }

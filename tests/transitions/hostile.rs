@@ -10,6 +10,8 @@ use crate::scene::{GRAFANA, S3, WORKERS, after, charm, complete, context};
 
 /// Databags through the whole charm, per relation. Readers and decisions alone get ten thousand each beside the code.
 const CASES: u32 = 10_000;
+/// Of neighbours with a key or two, of which there is less to get wrong.
+const FEWER_CASES: u32 = 1_000;
 
 /// Text in which what readers expect is likely: JSON of the right and of the wrong shape, YAML, nginx, control
 /// characters.
@@ -44,6 +46,9 @@ fn value() -> impl Strategy<Value = String> {
         "{\"application\":\"a\",\"unit\":\"a/0\",\"charm_name\":\"c\"}",
         "{\"application\":\"a}\",\"unit\":\"\",\"charm_name\":\"\\n\"}",
         "10.0.0.1",
+        "https",
+        "True",
+        "edge.example.net:8443/obs?x",
         "\"10.0.0.1\"",
         "\"::1\"",
         "!!binary x",
@@ -75,15 +80,20 @@ fn check(
     event: fn() -> Event,
     keys: &'static [&'static str],
 ) {
+    check_cases(CASES, relation, event, keys);
+}
+
+fn check_cases(
+    cases: u32,
+    relation: fn(BTreeMap<String, String>, BTreeMap<String, String>) -> Relation,
+    event: fn() -> Event,
+    keys: &'static [&'static str],
+) {
     let base = after(&complete(), Event::ConfigChanged);
     // Making up the data would else cost more than the charm that reads it.
     let rng_algorithm = RngAlgorithm::XorShift;
-    let mut runner = TestRunner::new(Config {
-        cases: CASES,
-        rng_algorithm,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner =
+        TestRunner::new(Config { cases, rng_algorithm, failure_persistence: None, ..Config::default() });
     let context = context();
     runner
         .run(&(databag(keys), databag(keys)), |(app, unit)| {
@@ -191,5 +201,33 @@ fn another_cluster_may_write_anything() {
         },
         || Event::relation_changed("self-charm-tracing", 22),
         &["receivers"],
+    );
+}
+
+#[test]
+fn traefik_may_write_anything() {
+    check_cases(
+        FEWER_CASES,
+        |app, unit| {
+            Relation::new("ingress", 23, "traefik_route", "traefik")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("ingress", 23),
+        &["external_host", "scheme"],
+    );
+}
+
+#[test]
+fn istio_may_write_anything() {
+    check_cases(
+        FEWER_CASES,
+        |app, unit| {
+            Relation::new("istio-ingress", 24, "istio_ingress_route", "istio")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("istio-ingress", 24),
+        &["external_host", "tls_enabled"],
     );
 }
