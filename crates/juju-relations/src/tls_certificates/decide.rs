@@ -179,6 +179,26 @@ impl Own<'_> {
 /// - While a certificate is in use, so is its request: the old request stays beside the new one.
 /// - A new request is due if none for what is wanted is open or answered, and when a certificate has lived for
 ///   [`RENEWAL_PERCENT`] of its time. A refused request stays: asking the same again would be refused again.
+///
+/// ```
+/// use juju_relations::tls_certificates::{
+///     Authority, PrivateKey, ProviderAppData, RequestAttributes, SigningRequest, Situation, decide, request,
+/// };
+///
+/// let (key, wanted) = (PrivateKey::generate()?, RequestAttributes::server("tempo", ["tempo.example"]));
+/// let csr = request(&key, &wanted, "0c2a3f5e-5a0e-4f6e-8f0a-3c8f1f6f2b11")?;
+/// let requested = [SigningRequest::new(&csr, false)];
+/// let mut provider = ProviderAppData::default();
+/// provider.answer(Authority::new("root", 0, 200)?.sign(&csr, 0, 100)?);
+///
+/// let at = |now| decide(Situation {
+///     wanted: &wanted, key: Some(&key), requested: &requested, provider: &provider, stored: &[], now,
+/// });
+/// assert!(at(50).in_use.is_some() && !at(50).ask);
+/// assert!(at(95).in_use.is_some() && at(95).ask);
+/// assert!(at(100).in_use.is_none() && at(100).ask);
+/// # Ok::<(), juju_relations::tls_certificates::CertificateError>(())
+/// ```
 pub fn decide(situation: Situation<'_>) -> Decision {
     let Situation { provider, stored, .. } = situation;
     let mut problems = provider.problems.clone();

@@ -97,9 +97,9 @@ fn requests_are_signed_by_one_authority_until_it_is_replaced() {
     model.ask("a/0", &[&one, &three]);
     assert_eq!(model.certificate(&one), issued);
     let below = model.certificate(&three);
-    let (leaf, issuer) = (read(&below), ParsedCertificate::parse(&below.ca).unwrap());
+    let (leaf, between) = (read(&below), ParsedCertificate::parse(&below.ca).unwrap());
     assert_eq!(leaf.not_after - leaf.not_before, 120);
-    assert!(leaf.names_issuer(&issuer) && !issuer.is_self_issued());
+    assert!(leaf.names_issuer(&between) && !between.is_self_issued());
     assert_eq!(below.chain, Some(vec![below.certificate, below.ca, issued.ca.clone()]));
 
     // Nobody asks for it any more.
