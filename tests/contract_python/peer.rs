@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use juju_sim::state::Databag;
-use juju_sim::{Relation, State};
+use juju_sim::{Relation, Secret, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,7 +23,8 @@ enum Seat {
     Ours,
 }
 
-/// A unit of a charm in Python, which remembers its secrets from hook to hook.
+/// A unit of a charm in Python. At the other end it remembers its secrets from hook to hook; in our place they are those
+/// of our state.
 pub(crate) struct Peer {
     charm: &'static str,
     options: Value,
@@ -44,18 +45,18 @@ pub(crate) struct Heard {
 
 /// A secret as the scripts read and write it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct OwnSecret {
-    pub(crate) about: About,
-    pub(crate) content: Databag,
-    pub(crate) expire: Option<String>,
+struct OwnSecret {
+    about: About,
+    content: Databag,
+    expire: Option<String>,
 }
 
 /// What identifies a secret. Without an owner, it is one that this unit may only read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct About {
-    pub(crate) id: String,
-    pub(crate) owner: Option<String>,
-    pub(crate) label: Option<String>,
+struct About {
+    id: String,
+    owner: Option<String>,
+    label: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -112,14 +113,9 @@ impl Peer {
         self.options = options;
     }
 
-    /// The secrets that it owns.
-    pub(crate) fn secrets(&self) -> &[OwnSecret] {
-        &self.secrets
-    }
-
-    /// Gives it secrets that another charm made in its place.
-    pub(crate) fn inherit(&mut self, secrets: impl IntoIterator<Item = OwnSecret>) {
-        self.secrets.extend(secrets);
+    /// Whether it owns a secret.
+    pub(crate) fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
     }
 
     /// Runs its `relation-<event>` hook in the relation of our unit with this number. What we wrote is there before, what
@@ -131,10 +127,10 @@ impl Peer {
             Seat::Opposite => format!("{}/{}", relation.remote_app, self.unit),
             Seat::Ours => state.unit.clone(),
         };
-        let mut secrets = self.secrets.clone();
-        if self.seat == Seat::Opposite {
-            secrets.extend(granted(state, &relation));
-        }
+        let secrets = match self.seat {
+            Seat::Opposite => self.secrets.iter().cloned().chain(granted(state, &relation)).collect(),
+            Seat::Ours => owned(state),
+        };
         let mut others: BTreeMap<&str, Vec<Sight>> = BTreeMap::new();
         if self.seat == Seat::Ours {
             for relation in state.relations.iter().filter(|relation| relation.id != id && !relation.peer) {
@@ -167,7 +163,10 @@ impl Peer {
                 relation.local_unit_data = answer.local_unit_data;
             }
         }
-        self.secrets = answer.secrets;
+        match self.seat {
+            Seat::Opposite => self.secrets = answer.secrets,
+            Seat::Ours => keep(state, answer.secrets),
+        }
         Heard { said: answer.said, emitted: answer.emitted }
     }
 }
@@ -210,15 +209,64 @@ fn granted(state: &State, relation: &Relation) -> Vec<OwnSecret> {
         .iter()
         .filter(|secret| secret.access.iter().any(|access| access.target == reader))
         .map(|secret| OwnSecret {
-            about: About { id: secret.uri(), owner: None, label: None },
+            // Juju takes it for the same as the short form, ops-scenario does not.
+            about: About {
+                id: format!("secret://{}/{}", state.model.uuid, secret.id),
+                owner: None,
+                label: None,
+            },
             content: plain(secret),
             expire: None,
         })
         .collect()
 }
 
+/// The secrets of our unit and, since it is the leader, of our application.
+fn owned(state: &State) -> Vec<OwnSecret> {
+    let owner = |secret: &Secret| {
+        let of_unit = (secret.owner == state.unit_tag()).then_some("unit");
+        of_unit.or_else(|| (secret.owner == state.app_tag()).then_some("app"))
+    };
+    state
+        .secrets
+        .iter()
+        .filter_map(|secret| Some((secret, owner(secret)?)))
+        .map(|(secret, owner)| OwnSecret {
+            about: About {
+                id: secret.uri(),
+                owner: Some(owner.to_owned()),
+                label: (!secret.label.is_empty()).then(|| secret.label.clone()),
+            },
+            content: plain(secret),
+            expire: secret.expire.clone(),
+        })
+        .collect()
+}
+
+/// Puts the secrets that the charm in our place has left into our state.
+fn keep(state: &mut State, secrets: Vec<OwnSecret>) {
+    let (unit, app) = (state.unit_tag(), state.app_tag());
+    let uris: Vec<String> = secrets.iter().map(|secret| secret.about.id.clone()).collect();
+    state
+        .secrets
+        .retain(|secret| uris.contains(&secret.uri()) || (secret.owner != unit && secret.owner != app));
+    for left in secrets {
+        if let Some(known) = state.secrets.iter_mut().find(|secret| secret.uri() == left.about.id) {
+            if plain(known) != left.content {
+                known.add_revision(left.content);
+            }
+            continue;
+        }
+        let id = left.about.id.trim_start_matches("secret:");
+        let owner = if left.about.owner.as_deref() == Some("unit") { &unit } else { &app };
+        let secret = Secret::new(id, owner, left.content);
+        let secret = secret.with_label(&left.about.label.unwrap_or_default());
+        state.secrets.push(Secret { expire: left.expire, tracked: Some(1), ..secret });
+    }
+}
+
 /// The newest content of a secret.
-pub(crate) fn plain(secret: &juju_sim::Secret) -> Databag {
+pub(crate) fn plain(secret: &Secret) -> Databag {
     let content = secret.content(secret.latest()).expect("a secret has content");
     content
         .into_iter()

@@ -12,6 +12,8 @@ use crate::bags::{said, written};
 use crate::peer::Peer;
 use crate::scene::{GRAFANA, LOKI, WORKERS, after, alone, requirer, s3, settled};
 
+/// The model that states are in.
+const MODEL: &str = "00000000-0000-4000-8000-000000000001";
 const ADDRESS: &str = "worker-0.worker-endpoints.obs.svc.cluster.local";
 
 /// Everything a cluster needs but workers: those of `worker` have not said anything yet.
@@ -126,7 +128,7 @@ fn everything() -> CoordinatorAppData {
         worker_ports: Some([3200, 7946].into()),
         ca_cert: Some("the authority".into()),
         server_cert: Some("the certificate".into()),
-        privkey_secret_id: Some("secret:9m4e2mr0ui3e8a215n4g".into()),
+        privkey_secret_id: Some(format!("secret://{MODEL}/9m4e2mr0ui3e8a215n4g")),
         s3_tls_ca_chain: Some("a\n\nb".into()),
         worker_labels: map("app.kubernetes.io/part-of", "tempo"),
         ..CoordinatorAppData::new("server:\n  http_listen_port: 3200\n")

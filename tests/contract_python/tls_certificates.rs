@@ -4,16 +4,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use juju_ops::{SecretContent, UnitName};
 use juju_relations::tls_certificates::{
-    Authority, Capabilities, Decision, ErrorDetail, INTERFACE, KeyScope, ParsedCertificate, ParsedRequest,
-    PrivateKey, ProviderAppData, RequestAttributes, RequirerData, SigningRequest, Situation,
+    Authority, Capabilities, Decision, ErrorDetail, INTERFACE, KeyScope, PRIVATE_KEY, ParsedCertificate,
+    ParsedRequest, PrivateKey, ProviderAppData, RequestAttributes, RequirerData, SigningRequest, Situation,
     StoredCertificate, certificate_label, decide, private_key_label, request,
 };
-use juju_sim::{Relation, State};
+use juju_sim::{Event, Relation, State};
 use serde_json::{Value, json};
 
 use crate::bags::{read, written};
-use crate::peer::{About, OwnSecret, Peer};
-use crate::scene::alone;
+use crate::peer::{Peer, plain};
+use crate::scene::{GRAFANA, WORKERS, after, alone, complete, run};
 
 const ID: u32 = 30;
 const DAY: i64 = 24 * 60 * 60;
@@ -361,8 +361,21 @@ fn capabilities_mean_the_same_on_both_sides() {
     assert_eq!(requirer.provider().capabilities, Some(ours));
 }
 
+/// The secret of our state with this label.
+#[track_caller]
+fn content(state: &State, label: &str) -> SecretContent {
+    let found = state.secret_by_label(label);
+    let secret = found.unwrap_or_else(|| panic!("no {label} among {:?}", state.secrets));
+    plain(secret).into_iter().collect()
+}
+
+/// Who the unit of our states is.
+fn unit() -> KeyScope {
+    KeyScope::Unit(UnitName::new("tempo", 0))
+}
+
 #[test]
-fn we_go_on_with_the_key_and_the_certificate_of_a_predecessor_in_python() {
+fn we_understand_the_key_and_the_certificate_of_a_predecessor_in_python() {
     // The charm that was here before asked and was answered.
     let mut state = unwritten();
     let mut before = Peer::in_our_place("tls_certificates.Requirer", json!({"wanted": wanted_in_python()}));
@@ -370,14 +383,12 @@ fn we_go_on_with_the_key_and_the_certificate_of_a_predecessor_in_python() {
     authority(json!({"answer": "sign"})).hook("changed", &mut state, ID);
     before.hook("changed", &mut state, ID);
 
-    let scope = KeyScope::Unit(UnitName::new("tempo", 0));
     let asked: RequirerData = read(&ours(&mut state).local_unit_data);
     let csr = &asked.certificate_signing_requests[0].certificate_signing_request;
-    let key = secret(&before, &private_key_label(&scope, "certificates"));
-    let key = PrivateKey::from_pem(&key.content["private-key"]).expect("a key");
-    let label = certificate_label(&scope, "certificates", csr);
-    let content: SecretContent = secret(&before, &label).content.into_iter().collect();
-    let stored = StoredCertificate::from_content(label, &content).expect("a certificate");
+    let key = content(&state, &private_key_label(&unit(), "certificates"));
+    let key = PrivateKey::from_pem(key.get(PRIVATE_KEY).expect("a key")).expect("a key");
+    let label = certificate_label(&unit(), "certificates", csr);
+    let stored = StoredCertificate::from_content(&label, &content(&state, &label)).expect("a certificate");
 
     let provider: ProviderAppData = read(&ours(&mut state).remote_app_data);
     let decision = decide(Situation {
@@ -394,42 +405,91 @@ fn we_go_on_with_the_key_and_the_certificate_of_a_predecessor_in_python() {
     assert_eq!(written(&asked), ours(&mut state).local_unit_data);
 }
 
+/// Our charm, which has asked for a certificate.
+fn asking() -> State {
+    let relation = Relation::new("certificates", ID, INTERFACE, "authority");
+    let relation = relation.with_remote_unit(0, [] as [(&str, &str); 0]);
+    after(&complete().with_relation(relation), Event::relation_created("certificates", ID))
+}
+
+/// Our charm, which has a certificate of this authority.
+fn certified(authority: &mut Peer) -> State {
+    let mut state = asking();
+    let heard = authority.hook("changed", &mut state, ID);
+    assert_eq!((&heard.said["open"], &heard.said["warnings"]), (&json!(0), &json!([])));
+    after(&state, Event::relation_changed("certificates", ID))
+}
+
+/// What the charm asks for, for the library.
+fn asked_in_python(state: &mut State) -> Value {
+    let asked: RequirerData = read(&ours(state).local_unit_data);
+    let [request] = &asked.certificate_signing_requests[..] else { panic!("{asked:?}") };
+    let attributes =
+        ParsedRequest::parse(&request.certificate_signing_request).expect("a request").attributes;
+    json!({"common_name": attributes.common_name, "sans_dns": attributes.sans_dns})
+}
+
+#[test]
+fn with_a_python_authority_the_whole_charm_speaks_tls() {
+    let mut state = certified(&mut authority(json!({"answer": "sign", "between": true})));
+    assert!(state.unit_status.is_active(), "{:?}", state.unit_status);
+    let served = state.containers["nginx"].file_text("/etc/nginx/certs/server.cert").expect("a certificate");
+    assert_eq!(served.matches("BEGIN CERTIFICATE").count(), 2, "{served}");
+
+    // A requirer in Python is sent to https, and a worker in Python has all that it takes to be there.
+    let mut requirer = Peer::opposite("tracing.Requirer", json!({"protocols": ["zipkin", "otlp_http"]}));
+    let heard = requirer.hook("changed", &mut state, GRAFANA);
+    assert_eq!(heard.said["endpoints"]["otlp_http"], "https://tempo.obs.svc.cluster.local:4318");
+    let options = json!({"roles": ["all"], "address": "worker-0.worker-endpoints.obs.svc.cluster.local"});
+    let heard = Peer::opposite("tempo_cluster.Worker", options).hook("changed", &mut state, WORKERS);
+    let tls = &heard.said["tls"];
+    let text = |part: &str| tls[part].as_str().unwrap_or_else(|| panic!("no {part} in {}", heard.said));
+    let key = PrivateKey::from_pem(text("key")).expect("a key");
+    let certificate = ParsedCertificate::parse(text("certificate")).expect("a certificate");
+    assert_eq!(certificate.public_key, *key.public_key());
+    assert!(certificate.names_issuer(&ParsedCertificate::parse(text("ca")).expect("a certificate")));
+}
+
+#[test]
+fn the_charm_takes_over_from_a_predecessor_in_python_without_a_word() {
+    // The charm that was here before had everything settled, for the names that are wanted now too.
+    let mut state = asking();
+    let wanted = asked_in_python(&mut state);
+    let mut state = asking_nobody();
+    let mut before = Peer::in_our_place("tls_certificates.Requirer", json!({"wanted": wanted}));
+    before.hook("created", &mut state, ID);
+    authority(json!({"answer": "sign"})).hook("changed", &mut state, ID);
+    let heard = before.hook("changed", &mut state, ID);
+    let label = private_key_label(&unit(), "certificates");
+    let key = content(&state, &label);
+
+    let out = run(&state, Event::UpgradeCharm);
+    out.assert_ok();
+    assert_eq!(out.relation("certificates", ID), state.relation("certificates", ID).unwrap());
+    assert_eq!(content(&out.state, &label), key);
+    let served =
+        out.state.containers["nginx"].file_text("/etc/nginx/certs/server.cert").expect("a certificate");
+    assert_eq!(heard.said["assigned"]["certificate"], served.trim());
+    run(&out.state, Event::UpdateStatus).assert_ok().assert_nothing_written();
+}
+
+/// Everything is there, but our charm has not run yet.
+fn asking_nobody() -> State {
+    let relation = Relation::new("certificates", ID, INTERFACE, "authority");
+    complete().with_relation(relation.with_remote_unit(0, [] as [(&str, &str); 0]))
+}
+
 #[test]
 fn a_successor_in_python_goes_on_with_our_key_and_our_certificate() {
-    let mut requirer = OurRequirer::new(wanted());
-    authority(json!({"answer": "sign"})).hook("changed", &mut requirer.state, ID);
-    let assigned = requirer.decide().store.expect("a certificate to store");
-
-    let scope = KeyScope::Unit(UnitName::new("tempo", 0));
-    let mut after = Peer::in_our_place("tls_certificates.Requirer", json!({"wanted": wanted_in_python()}));
-    let key = [("private-key".to_owned(), requirer.key.to_pem().to_owned())];
-    let content = assigned.content();
-    let certificate =
-        content.keys().map(|key| (key.to_owned(), content.get(key).unwrap_or_default().to_owned())).collect();
-    after.inherit([
-        own("secret:9m4e2mr0ui3e8a215n4g", private_key_label(&scope, "certificates"), key.into()),
-        own(
-            "secret:9m4e2mr0ui3e8a215n5g",
-            certificate_label(&scope, "certificates", &assigned.csr),
-            certificate,
-        ),
-    ]);
-    let before = ours(&mut requirer.state).clone();
-    let heard = after.hook("changed", &mut requirer.state, ID);
-    assert_eq!(heard.said["assigned"]["certificate"], assigned.certificate);
+    let mut state = certified(&mut authority(json!({"answer": "sign"})));
+    let before = state.clone();
+    let wanted = asked_in_python(&mut state);
+    let mut after = Peer::in_our_place("tls_certificates.Requirer", json!({"wanted": wanted}));
+    let heard = after.hook("changed", &mut state, ID);
+    let served = state.containers["nginx"].file_text("/etc/nginx/certs/server.cert").expect("a certificate");
+    assert_eq!(heard.said["assigned"]["certificate"], served.trim());
     assert_eq!(heard.said["assigned"]["of_the_key"], true);
-    assert_eq!(*ours(&mut requirer.state), before);
-    assert_eq!(after.secrets().len(), 2, "no key or certificate was made anew: {:?}", after.secrets());
-}
-
-/// The secret of this label.
-#[track_caller]
-fn secret(peer: &Peer, label: &str) -> OwnSecret {
-    let found = peer.secrets().iter().find(|secret| secret.about.label.as_deref() == Some(label));
-    found.unwrap_or_else(|| panic!("no {label} among {:?}", peer.secrets())).clone()
-}
-
-fn own(id: &str, label: String, content: juju_sim::state::Databag) -> OwnSecret {
-    let about = About { id: id.to_owned(), owner: Some("unit".to_owned()), label: Some(label) };
-    OwnSecret { about, content, expire: None }
+    assert_eq!(state.relation("certificates", ID), before.relation("certificates", ID));
+    // No key and no certificate was made or stored anew.
+    assert_eq!(state.secrets, before.secrets);
 }
