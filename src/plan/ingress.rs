@@ -155,3 +155,47 @@ fn routes(d: &Deployment) -> istio_ingress_route::Config {
     }
     config
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{Cluster, complete};
+
+    fn rule(cluster: &Cluster) -> BTreeSet<String> {
+        let config = dynamic(&cluster.deployment(), None);
+        config.http.routers.into_values().map(|router| router.rule).collect()
+    }
+
+    #[test]
+    fn clients_with_ipv6_addresses_are_served_where_there_are_any() {
+        let mut cluster = complete();
+        assert_eq!(rule(&cluster), ["ClientIP(`0.0.0.0/0`)".to_owned()].into());
+        cluster.host.ipv6 = true;
+        assert_eq!(rule(&cluster), ["ClientIP(`0.0.0.0/0`) || ClientIP(`::/0`)".to_owned()].into());
+    }
+
+    #[test]
+    fn each_host_is_behind_traefik_once() {
+        let mut d = complete().deployment();
+        let other = Host::parse("tempo-1.example").unwrap();
+        let unit = |number| juju_ops::UnitName::new("tempo", number);
+        d.peers =
+            [(unit(2), other.clone()), (unit(10), d.unit_host.clone()), (unit(11), other.clone())].into();
+        assert_eq!(units(&d), [&d.unit_host, &other]);
+    }
+
+    #[test]
+    fn istio_does_not_care_whether_we_speak_tls() {
+        assert_eq!(routes(&complete().with_tls().deployment()), routes(&complete().deployment()));
+    }
+
+    #[test]
+    fn an_address_of_ipv6_has_brackets_in_urls() {
+        let mut cluster = complete();
+        cluster.host.fqdn = "fd00::5".into();
+        let config = dynamic(&cluster.deployment(), Some(Scheme::Http));
+        let service = &config.http.services["juju-obs-tempo-service-zipkin"];
+        assert_eq!(service.load_balancer.as_ref().unwrap().servers[0].url, "http://[fd00::5]:9411");
+        assert!(config.http.middlewares.is_empty());
+    }
+}

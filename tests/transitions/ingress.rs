@@ -4,6 +4,7 @@ use juju_sim::{Event, Relation, State};
 use serde_json::{Value, json};
 
 use crate::scene::{GRAFANA, LOKI, after, alone, complete, deserted, published, run, settled, without};
+use crate::tls::{CA, encrypted};
 
 const INGRESS: u32 = 30;
 const ISTIO: u32 = 31;
@@ -227,6 +228,34 @@ fn of_two_traefiks_one_has_to_go() {
     let state = settled().with_relation(traefik("https")).with_relation(second(&[]));
     let state = after(&state, Event::relation_changed("ingress", INGRESS));
     assert_eq!(otlp_http(&state), "otlp_http https://1.2.3.4:4318");
+}
+
+#[test]
+fn our_own_tls_changes_what_is_inside_and_not_what_an_ingress_speaks() {
+    let kinds = [
+        (None, "https://tempo.obs.svc.cluster.local", "http://tempo.obs.svc.cluster.local"),
+        (Some(traefik("http")), "http://1.2.3.4", "http://1.2.3.4"),
+        (Some(traefik("https")), "https://1.2.3.4", "https://1.2.3.4"),
+        (Some(gateway("False")), "http://mesh.example.net", "http://mesh.example.net"),
+        (Some(gateway("True")), "https://mesh.example.net", "https://mesh.example.net"),
+    ];
+    for (relation, with_tls, without_tls) in kinds {
+        let mut state = encrypted();
+        state.relations.extend(relation.clone());
+        let state = after(&state, Event::UpdateStatus);
+        assert_eq!(otlp_http(&state), format!("otlp_http {with_tls}:4318"));
+        let behind = |state: &State| [servers(state, "tempo-http"), servers(state, "otlp-grpc")].concat();
+        let is_traefik = relation.is_some_and(|relation| relation.endpoint == "ingress");
+        let host = "tempo-0.tempo-endpoints.obs.svc.cluster.local";
+        if is_traefik {
+            assert_eq!(behind(&state), [format!("https://{host}:3200"), format!("https://{host}:4317")]);
+        }
+        let state = after(&deserted(state, CA), Event::relation_broken("certificates", CA));
+        assert_eq!(otlp_http(&state), format!("otlp_http {without_tls}:4318"));
+        if is_traefik {
+            assert_eq!(behind(&state), [format!("http://{host}:3200"), format!("h2c://{host}:4317")]);
+        }
+    }
 }
 
 #[test]

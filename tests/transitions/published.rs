@@ -4,10 +4,11 @@ use juju_sim::{Event, Relation, State};
 use serde_json::{Value, json};
 
 use crate::scene::{S3, after, alone, deserted, run, settled};
+use crate::tls::{CA, encrypted};
 
-const API: u32 = 40;
-const CATALOGUE: u32 = 41;
-const PROBES: u32 = 42;
+const API: u32 = 50;
+const CATALOGUE: u32 = 51;
+const PROBES: u32 = 52;
 const INGRESS: u32 = 30;
 
 fn api() -> Relation {
@@ -156,6 +157,23 @@ fn the_probe_follows_the_ingress() {
         let state = after(&deserted(state, INGRESS), Event::relation_broken("ingress", INGRESS));
         assert_eq!(target(&state), "http://tempo.obs.svc.cluster.local:3200/ready");
     }
+}
+
+#[test]
+fn with_tls_everything_inside_is_published_as_https() {
+    let mut state = encrypted().with_relation(api()).with_relation(catalogue()).with_relation(probes());
+    state = after(&state, Event::UpdateStatus);
+    let inside = "https://tempo.obs.svc.cluster.local";
+    assert_eq!(target(&state), format!("{inside}:3200/ready"));
+    let urls = json!({"direct_url": format!("{inside}:9096/")});
+    assert_eq!(json_of(&state, "tempo-api", API, "grpc"), urls);
+    let listed = json_of(&state, "catalogue", CATALOGUE, "api_endpoints");
+    assert_eq!(listed["Status"], format!("{inside}:3200/status"));
+
+    let state = after(&deserted(state, CA), Event::relation_broken("certificates", CA));
+    let inside = "http://tempo.obs.svc.cluster.local";
+    assert_eq!(target(&state), format!("{inside}:3200/ready"));
+    assert_eq!(json_of(&state, "tempo-api", API, "http"), json!({"direct_url": format!("{inside}:3200/")}));
 }
 
 #[test]
