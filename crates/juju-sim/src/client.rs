@@ -203,6 +203,15 @@ pub enum Request {
         /// Application; all with sinks when not given.
         app: Option<String>,
     },
+    /// Lets an application do everything in the cluster, or no more.
+    Trust {
+        /// Application.
+        app: String,
+        /// Takes the trust back.
+        remove: bool,
+    },
+    /// Objects in the cluster, as its API shows them but for who owns which field: a list.
+    Objects,
     /// Ends the model and everything in it.
     Down,
 }

@@ -56,7 +56,7 @@ pub struct ApplicationSpec {
     /// Files for the charm's other resources, by name.
     #[serde(default)]
     pub resources: BTreeMap<String, PathBuf>,
-    /// Whether the application may act on the cluster; kept for bundles, nothing here asks for it.
+    /// Whether the application may do everything in the cluster, as after `juju trust`.
     #[serde(default)]
     pub trust: bool,
 }

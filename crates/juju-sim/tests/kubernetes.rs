@@ -59,7 +59,7 @@ fn ask(api: &Api, token: &str, method: &'static str, path: &str, kind: &'static 
 const STATEFUL_SET: &str = "/apis/apps/v1/namespaces/obs/statefulsets/tempo";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
-fn patch(api: &Api, labels: Value) -> u16 {
+fn patch(api: &Api, labels: &Value) -> u16 {
     let body = json!({"spec": {"template": {"metadata": {"labels": labels}}}});
     ask(api, "", "PATCH", STATEFUL_SET, STRATEGIC, body)
 }
@@ -88,7 +88,7 @@ fn an_application_has_what_juju_makes_for_it() {
 fn a_rollout_takes_no_time_or_as_long_as_the_test_says() {
     for (rollout, observed) in [(Rollout::Immediate, 2), (Rollout::Manual, 1)] {
         let api = Api::start(tempo().with_rollout(rollout)).unwrap();
-        assert_eq!(patch(&api, json!({"a": "b"})), 200);
+        assert_eq!(patch(&api, &json!({"a": "b"})), 200);
         let cluster = api.cluster();
         let set = cluster.get("statefulsets", "obs", "tempo").unwrap();
         assert_eq!(set["metadata"]["generation"], 2);
@@ -110,7 +110,7 @@ fn requests_are_recorded_and_reads_are_no_writes() {
     let wish = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "spec": {"replicas": 1}});
     assert_eq!(ask(&api, "", "PATCH", &dry, "application/apply-patch+yaml", wish.clone()), 200);
     assert_eq!(api.writes(), []);
-    patch(&api, json!({"a": null}));
+    patch(&api, &json!({"a": null}));
     let requests = api.requests();
     let verbs: Vec<_> = requests.iter().map(|request| (request.verb, request.status)).collect();
     assert_eq!(verbs, [("get", 200), ("patch", 200), ("patch", 200)]);
@@ -127,14 +127,14 @@ fn faults_meet_what_they_are_for() {
     for code in [403, 404, 409, 500, 503] {
         api.fail(On::verb("patch").resource("statefulsets").name("tempo").once(), Fault::Status(code));
         assert_eq!(ask(&api, "", "GET", STATEFUL_SET, "", Value::Null), 200);
-        assert_eq!(patch(&api, labels()), code);
+        assert_eq!(patch(&api, &labels()), code);
     }
     assert_eq!(api.cluster().get("statefulsets", "obs", "tempo").unwrap()["metadata"]["generation"], 1);
     api.fail(On::any().dry_run(false), Fault::Close);
-    assert_eq!([patch(&api, labels()), patch(&api, labels())], [0, 0]);
+    assert_eq!([patch(&api, &labels()), patch(&api, &labels())], [0, 0]);
     api.clear_faults();
     api.fail(On::any().once(), Fault::CloseAfter);
-    assert_eq!(patch(&api, labels()), 0);
+    assert_eq!(patch(&api, &labels()), 0);
     assert_eq!(api.cluster().get("statefulsets", "obs", "tempo").unwrap()["metadata"]["generation"], 2);
     api.fail(On::verb("get").once(), Fault::Garbage);
     assert_eq!(ask(&api, "", "GET", STATEFUL_SET, "", Value::Null), 200);

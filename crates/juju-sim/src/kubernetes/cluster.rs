@@ -19,6 +19,8 @@ use super::{
 
 /// The time of everything that happens: states compare equal whenever they came about.
 const NOW: &str = "2026-01-01T00:00:00Z";
+/// How many requests are remembered at most; then the older half is forgotten.
+const KEPT: usize = 20_000;
 /// Who makes what Juju makes.
 const JUJU: &str = "juju";
 
@@ -271,7 +273,7 @@ impl Cluster {
     /// Takes the service mesh's resource away: its definition is not installed, and its paths answer 404.
     #[must_use]
     pub fn without_authorization_policies(mut self) -> Self {
-        self.missing.insert("authorizationpolicies");
+        self.set_authorization_policies(false);
         self
     }
 
@@ -318,6 +320,20 @@ impl Cluster {
     /// As [`Self::with_account`], on a cluster in use; replaces what the token stood for.
     pub fn set_account(&mut self, token: &str, account: Account) {
         self.accounts.0.insert(token.to_owned(), account);
+    }
+
+    /// Takes all tokens of an application away.
+    pub fn remove_accounts(&mut self, namespace: &str, app: &str) {
+        self.accounts.0.retain(|_, account| account.namespace != namespace || account.name != app);
+    }
+
+    /// Whether the service mesh's resource is defined; it is at first.
+    pub fn set_authorization_policies(&mut self, defined: bool) {
+        if defined {
+            self.missing.remove("authorizationpolicies");
+        } else {
+            self.missing.insert("authorizationpolicies");
+        }
     }
 
     /// Grants or takes back an application's trust, for all its tokens.
@@ -476,7 +492,7 @@ impl Cluster {
         self.objects.remove(&(resource.plural, namespace.to_owned(), name.to_owned()))
     }
 
-    /// Requests so far, oldest first.
+    /// Requests so far, oldest first; of very many only the last ones.
     pub fn requests(&self) -> &[Recorded] {
         &self.requests
     }
@@ -584,6 +600,9 @@ impl Cluster {
                 (fault != Some(Fault::CloseAfter)).then_some(answer)
             }
         };
+        if self.requests.len() >= KEPT {
+            self.requests.drain(..KEPT / 2);
+        }
         self.requests.push(Recorded {
             method: call.method.clone(),
             verb,
@@ -861,7 +880,16 @@ impl Cluster {
         let stored = self.commit(target, old, new);
         if target.resource.kind == "StatefulSet" && !target.status && self.rollout == Rollout::Immediate {
             let name = target.name.clone().unwrap_or_default();
-            self.settle(target.namespace.as_deref().unwrap_or_default(), &name);
+            let namespace = target.namespace.as_deref().unwrap_or_default();
+            // Pods that are not ready, because somebody said so, do not become it by a change.
+            let status = &stored["status"];
+            let short = status["readyReplicas"].as_u64() < status["replicas"].as_u64()
+                && !status["readyReplicas"].is_null();
+            self.settle(namespace, &name);
+            if short {
+                let ready = json!({"readyReplicas": status["readyReplicas"], "availableReplicas": status["availableReplicas"]});
+                self.set_status(namespace, &name, &ready);
+            }
         }
         stored
     }

@@ -445,13 +445,13 @@ mod tests {
         }))
     }
 
-    fn config(resources: Value) -> Value {
+    fn config(resources: &Value) -> Value {
         json!({"apiVersion": "v1", "spec": {"containers": [{"name": "n", "resources": resources}]}})
     }
 
     #[test]
     fn applying_merges_containers_by_name_and_a_repeat_changes_nothing() {
-        let wish = config(json!({"limits": {"cpu": "1"}}));
+        let wish = config(&json!({"limits": {"cpu": "1"}}));
         let once = apply(&live(), &wish, "me", false, NOW, false).unwrap();
         assert_eq!(
             once["spec"]["containers"],
@@ -466,9 +466,9 @@ mod tests {
 
     #[test]
     fn what_is_no_longer_applied_goes_unless_another_owns_it() {
-        let wish = config(json!({"limits": {"cpu": "1", "memory": "2"}}));
+        let wish = config(&json!({"limits": {"cpu": "1", "memory": "2"}}));
         let once = apply(&live(), &wish, "me", false, NOW, false).unwrap();
-        let shared = config(json!({"limits": {"memory": "2"}}));
+        let shared = config(&json!({"limits": {"memory": "2"}}));
         let twice = apply(&once, &shared, "other", false, NOW, false).unwrap();
         let none = json!({"apiVersion": "v1", "metadata": {"name": "x"}});
         let after = apply(&twice, &none, "me", false, NOW, false).unwrap();

@@ -35,6 +35,7 @@ use crate::{
     daemon::{Model, forget},
     doubles,
     host::PATH,
+    kubernetes::FOLDER_VARIABLE,
     pod::{CHARM, Pod, PodSpec, StorageMount, agent_dir, pod_dir},
 };
 
@@ -151,9 +152,15 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
         for storage in &storages {
             fs::create_dir_all(&storage.folder)?;
         }
+        model.kubernetes.write_account(app, &account_dir(app, number))?;
     }
     if let Some(host) = &model.host {
+        let account = model.kubernetes.account(app);
+        // Who has no account there is told nothing of the API.
+        let environment = if account.is_empty() { BTreeMap::new() } else { model.kubernetes.environment() };
         let spec = PodSpec {
+            account,
+            environment,
             model: name,
             app: app.to_owned(),
             number,
@@ -221,6 +228,11 @@ fn storage_mount(model: &Model, meta: &CharmMeta, id: &str) -> StorageMount {
 /// Where a storage instance lies.
 pub(crate) fn storage_folder(model: &Model, id: &str) -> PathBuf {
     model.run.join("storage").join(id.replace('/', "-"))
+}
+
+/// Where a unit without a container finds its service account, relative to the daemon's working directory.
+fn account_dir(app: &str, number: u32) -> PathBuf {
+    pod_dir(app, number).join("serviceaccount")
 }
 
 /// Where a unit has a copy of a resource's file, in its agent's folder as seen from here or from inside.
@@ -481,6 +493,7 @@ async fn process(
     let server =
         tokio::spawn(serve(Arc::clone(model), unit.to_owned(), Arc::clone(session), listener, context));
     let argv = [program.to_string_lossy().into_owned()];
+    env.extend(model.kubernetes.environment());
     let mut command = match model.pod(unit) {
         Some(pod) => pod.command(CHARM, env, Some(paths.charm_dir.clone()), &argv)?,
         None if model.host.is_some() => bail!("the pod is gone"),
@@ -489,6 +502,8 @@ async fn process(
                 "JUJU_OPS_CONTAINERS".into(),
                 model.run.join(pod_dir(app, number)).join("containers").to_string_lossy().into_owned(),
             );
+            let account = model.run.join(account_dir(app, number));
+            env.insert(FOLDER_VARIABLE.into(), account.to_string_lossy().into_owned());
             let mut command = Command::new(&program);
             command.env_clear().envs(env).current_dir(&paths.charm_dir).kill_on_drop(true);
             command

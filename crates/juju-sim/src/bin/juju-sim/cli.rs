@@ -162,6 +162,16 @@ enum Verb {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
+    /// Let an application do everything in the cluster.
+    Trust {
+        /// Application.
+        app: String,
+        /// Take the trust back.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// List the objects in the cluster; with --format, show them.
+    Objects,
     /// Print what a container's Pebble and services wrote.
     Logs {
         /// Unit.
@@ -520,6 +530,10 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             output(format, &sent, || print::yaml(&sent));
             return Ok(if sent["accepted"] == spans { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Verb::Trust { app, remove } => {
+            tell(client, format, &Request::Trust { app, remove }, |_| String::new())?;
+        }
+        Verb::Objects => tell(client, format, &Request::Objects, print::objects)?,
         Verb::Counts { app } => tell(client, format, &Request::Counts { app }, print::yaml)?,
         Verb::Down => {
             client.down()?;

@@ -591,6 +591,16 @@ impl Controller {
         Ok(())
     }
 
+    /// Lets an application do everything in the cluster, or no more. Charms hear of it as of a changed option.
+    pub(crate) fn trust(&mut self, app: &str, trust: bool) -> Result<()> {
+        let application = self.application_mut(app)?;
+        if application.trust != trust {
+            application.trust = trust;
+            application.config_version += 1;
+        }
+        Ok(())
+    }
+
     /// Puts another revision of a charm in place.
     pub(crate) fn refresh(&mut self, app: &str, source: Source, meta: &Arc<CharmMeta>) -> Result<()> {
         for (id, relation) in &self.relations {

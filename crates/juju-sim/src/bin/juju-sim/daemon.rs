@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -28,7 +29,8 @@ use crate::{
     agent, charm,
     controller::{Controller, Unit, split},
     doubles,
-    host::Host,
+    host::{BRIDGE, Host},
+    kubernetes::{self, Kubernetes},
     log::Log,
     pod::{Pod, pod_dir},
     verbs,
@@ -73,6 +75,8 @@ pub(crate) struct Model {
     pub(crate) pods: Mutex<BTreeMap<String, Arc<Pod>>>,
     /// What the model has to do without, and why.
     pub(crate) reasons: Vec<String>,
+    /// The cluster's API.
+    pub(crate) kubernetes: Kubernetes,
     /// Running processes that belong to doubles.
     pub(crate) workloads: Mutex<BTreeMap<String, doubles::worker::Running>>,
     /// What answers for Pebble where there is no real one, by unit.
@@ -102,6 +106,7 @@ impl Model {
         let mut controller = self.controller();
         let result = with(&mut controller);
         self.publish_names(&controller);
+        self.kubernetes.follow(&controller);
         drop(controller);
         self.changes.send_modify(|count| *count += 1);
         result
@@ -193,12 +198,16 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         std::env::set_current_dir(&run)?;
         crate::host::link_tools(Path::new("tools"), &crate::host::client()?)?;
     }
+    let (ip, port) = if host.is_some() { (BRIDGE, kubernetes::PORT) } else { (Ipv4Addr::LOCALHOST, 0) };
+    let kubernetes = Kubernetes::start(&start.model.name, SocketAddr::from((ip, port)))
+        .context("starting the cluster's API")?;
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let model = Arc::new(Model {
         controller: Mutex::new(Controller::new(&start.model.name, &uuid(&start.model.name, &start.dir))),
         changes: watch::Sender::new(0),
         host,
         pebble,
+        kubernetes,
         reasons: start.reasons,
         pods: Mutex::default(),
         workloads: Mutex::default(),

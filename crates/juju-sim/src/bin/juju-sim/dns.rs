@@ -19,6 +19,8 @@ use tokio::{
     net::{TcpListener, TcpStream, UdpSocket},
 };
 
+use crate::host::BRIDGE;
+
 /// Seconds that an answer may be kept: what a Kubernetes cluster gives for its own names.
 const TTL: u32 = 5;
 /// The suffix of every name.
@@ -47,6 +49,7 @@ impl Zone {
                 names.entry(name.to_ascii_lowercase()).or_default().push(address);
             }
         }
+        names.insert(format!("kubernetes.default.{CLUSTER}"), vec![BRIDGE]);
         *self.0.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 

@@ -9,6 +9,7 @@ mod dns;
 mod doubles;
 mod enter;
 mod host;
+mod kubernetes;
 mod log;
 mod pod;
 mod print;

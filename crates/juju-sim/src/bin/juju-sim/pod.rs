@@ -27,6 +27,7 @@ use crate::{
     dns::CLUSTER,
     enter::{Bind, Enter, Exec, INSIDE, Root},
     host::{BRIDGE, Host, PATH, ip, myself},
+    kubernetes::FOLDER,
 };
 
 /// How long a pod or container may take to appear.
@@ -45,6 +46,10 @@ pub(crate) struct PodSpec {
     pub(crate) containers: BTreeMap<String, Image>,
     /// Storage of the unit.
     pub(crate) storages: Vec<StorageMount>,
+    /// Files of the service account, by name.
+    pub(crate) account: BTreeMap<&'static str, String>,
+    /// What every workload container has in its environment.
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 /// One storage instance: a folder that outlives containers, and pods.
@@ -74,7 +79,7 @@ impl Pod {
     /// Makes the network and the containers, and waits until commands can run in them. The charm's folder has to be in place:
     /// see [`agent_dir`].
     pub(crate) async fn start(host: &Arc<Host>, spec: PodSpec) -> Result<Self> {
-        let PodSpec { model, app, number, workloads, containers, storages } = spec;
+        let PodSpec { model, app, number, workloads, containers, storages, account, environment } = spec;
         let hostname = format!("{app}-{number}");
         let fqdn = format!("{hostname}.{app}-endpoints.{model}.{CLUSTER}");
         let unit_tag = format!("unit-{app}-{number}");
@@ -94,7 +99,7 @@ impl Pod {
         ip(None, &format!("link add name {cable} type veth peer name eth0 netns {pod}\nlink set {cable} master sim0 up\n")).await?;
         ip(Some(pod), &format!("link set lo up\naddr add {address}/16 dev eth0\nlink set eth0 up\n")).await?;
 
-        let files: BTreeMap<PathBuf, String> = [
+        let mut files: BTreeMap<PathBuf, String> = [
             ("/etc/hostname", format!("{hostname}\n")),
             ("/etc/hosts", format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{address}\t{fqdn}\t{hostname}\n")),
             (
@@ -104,6 +109,7 @@ impl Pod {
         ]
         .map(|(path, text)| (path.into(), text))
         .into();
+        files.extend(account.into_iter().map(|(name, text)| (Path::new(FOLDER).join(name), text)));
         let here = host.run.join(&dir);
         let root = |name: &str| Root {
             base: here.join("roots").join(name),
@@ -179,6 +185,7 @@ impl Pod {
                 ]
                 .map(|(key, value)| (key.to_owned(), value)),
             );
+            env.extend(environment.clone());
             env.extend(image.environment);
             let enter = Enter {
                 pod: Some(pod),

@@ -156,6 +156,25 @@ pub(crate) fn options(options: &std::collections::BTreeMap<String, OptionValue>)
     show(table)
 }
 
+/// Objects of the cluster: kind, namespace, name and labels.
+pub(crate) fn objects(objects: &Value) -> String {
+    let mut rows = table(&["Kind", "Namespace", "Name", "Labels"]);
+    for object in objects.as_array().into_iter().flatten() {
+        let metadata = &object["metadata"];
+        let labels = metadata["labels"].as_object().into_iter().flatten();
+        let labels: Vec<_> =
+            labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        rows.add_row([
+            word(&object["kind"]),
+            word(&metadata["namespace"]),
+            word(&metadata["name"]),
+            labels.join(","),
+        ]);
+    }
+    show(rows)
+}
+
 /// `juju run`: what was said meanwhile, then the results.
 pub(crate) fn action(outcome: &ActionOutcome) -> String {
     let mut lines: Vec<String> = outcome.log.clone();

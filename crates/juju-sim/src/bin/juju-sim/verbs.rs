@@ -117,6 +117,11 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             send_spans(model, &unit, &options, ca).await?
         }
         Request::Counts { app } => serde_json::to_value(counts(model, app.as_deref()).await?)?,
+        Request::Trust { app, remove } => {
+            model.change(|controller| controller.trust(&app, !remove))?;
+            Value::Null
+        }
+        Request::Objects => model.kubernetes.objects().into(),
         Request::Down => Value::Null,
     })
 }
@@ -339,8 +344,12 @@ async fn exec(
             bail!("{unit} has no container {container:?}; it has: charm, {}", known.join(", "));
         }
     }
+    let mut env = Pod::shell_env(container);
+    if !split(&unit).is_none_or(|(app, _)| model.kubernetes.account(app).is_empty()) {
+        env.extend(model.kubernetes.environment());
+    }
     let mut child = pod
-        .command(container, Pod::shell_env(container), Some("/".into()), command)?
+        .command(container, env, Some("/".into()), command)?
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
