@@ -41,8 +41,8 @@ pub struct Correlations {
     pub metrics: Option<String>,
 }
 
-/// The other application's data sources, in the order of its list.
-struct Exchanged<'a> {
+/// Another application with its data sources, in the order of its list.
+struct Owner<'a> {
     app: &'a str,
     datasources: Vec<Datasource>,
 }
@@ -52,15 +52,14 @@ pub(super) fn grafana(snapshot: &Snapshot, findings: &mut Findings) -> Grafana {
     let related = |endpoint| sorted(snapshot.relations(endpoint));
     let sources = related(Endpoint::GrafanaSource);
     let grafanas: Vec<_> = sources.iter().filter_map(|relation| known(relation, findings)).collect();
-    let exchanges = related(Endpoint::ReceiveDatasource);
-    let exchanged: Vec<_> = exchanges.iter().filter_map(|relation| exchanged(relation, findings)).collect();
+    let others = related(Endpoint::ReceiveDatasource);
+    let owners: Vec<_> = others.iter().filter_map(|relation| owner(relation, findings)).collect();
     let written_to = related(Endpoint::SendRemoteWrite);
     let written_to: BTreeSet<&str> =
         written_to.iter().filter_map(|relation| relation.remote_app.as_deref()).collect();
 
-    let first = |kind: &str, of: &dyn Fn(&Exchanged) -> bool| {
-        let candidates = exchanged.iter().filter(|exchanged| of(exchanged));
-        let mut datasources = candidates.flat_map(|exchanged| &exchanged.datasources);
+    let first = |kind: &str, of: &dyn Fn(&Owner) -> bool| {
+        let mut datasources = owners.iter().filter(|owner| of(owner)).flat_map(|owner| &owner.datasources);
         // A link leads only to a data source of the same Grafana.
         let usable = datasources.find(|datasource| {
             datasource.kind == kind && grafanas.iter().any(|grafana| grafana.uid == datasource.grafana_uid)
@@ -68,7 +67,7 @@ pub(super) fn grafana(snapshot: &Snapshot, findings: &mut Findings) -> Grafana {
         usable.map(|datasource| datasource.uid.clone())
     };
     let correlations = Correlations {
-        service_map: first("prometheus", &|exchanged| written_to.contains(exchanged.app)),
+        service_map: first("prometheus", &|owner| written_to.contains(owner.app)),
         logs: first("loki", &|_| true),
         metrics: first("prometheus", &|_| true),
     };
@@ -94,7 +93,7 @@ fn known(relation: &RelationSnapshot, findings: &mut Findings) -> Option<KnownGr
     }
 }
 
-fn exchanged<'a>(relation: &'a RelationSnapshot, findings: &mut Findings) -> Option<Exchanged<'a>> {
+fn owner<'a>(relation: &'a RelationSnapshot, findings: &mut Findings) -> Option<Owner<'a>> {
     let app = relation.remote_app.as_deref()?;
     let mut wrong = |problem: &str| {
         let (key, reason) = key_and_reason(problem);
@@ -108,7 +107,7 @@ fn exchanged<'a>(relation: &'a RelationSnapshot, findings: &mut Findings) -> Opt
         }
         Remote::Ready(data) => {
             data.problems.iter().for_each(|problem| wrong(problem));
-            Some(Exchanged { app, datasources: data.datasources })
+            Some(Owner { app, datasources: data.datasources })
         }
     }
 }

@@ -30,8 +30,13 @@ pub struct Mesh {
 }
 
 /// The endpoints whose related applications talk to this one.
-pub const GUESTS: [Endpoint; 5] =
-    [Endpoint::MetricsEndpoint, Endpoint::TempoApi, Endpoint::Tracing, Endpoint::GrafanaSource, Endpoint::Probes];
+pub const GUESTS: [Endpoint; 5] = [
+    Endpoint::MetricsEndpoint,
+    Endpoint::TempoApi,
+    Endpoint::Tracing,
+    Endpoint::GrafanaSource,
+    Endpoint::Probes,
+];
 
 /// Labels below this name say what a pod belongs to: Juju finds pods by them, and so do our own policies.
 const RESERVED: &str = "app.kubernetes.io/";
@@ -114,8 +119,7 @@ fn check_label(label: &str, value: &str) -> Result<(), &'static str> {
         };
         text.len() <= 253 && text.split('.').all(is_part)
     };
-    let (domain, name) =
-        label.split_once('/').map_or((None, label), |(domain, name)| (Some(domain), name));
+    let (domain, name) = label.split_once('/').map_or((None, label), |(domain, name)| (Some(domain), name));
     if !domain.is_none_or(is_domain) || !is_name(name) {
         return Err("a name that Kubernetes does not take");
     }
@@ -130,14 +134,63 @@ fn check_label(label: &str, value: &str) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use juju_ops::Databag;
+
     use super::*;
+    use crate::fixtures::complete;
+    use crate::snapshot::RelationSnapshot;
 
     #[test]
     fn labels_are_those_that_kubernetes_takes() {
-        let ok = |label, value| check_label(label, value).is_ok();
-        assert!(ok("istio.io/dataplane-mode", "ambient") && ok("a", "") && ok("A_b.c/x", "1") == ok("x", "é"));
-        assert!(!ok("A.b/x", "") && !ok("/x", "") && !ok("a/", "") && !ok("", "") && !ok("a/b/c", ""));
-        assert!(!ok("a", "-b") && !ok("a", &"x".repeat(64)) && ok("a", &"x".repeat(63)));
-        assert!(!ok("app.kubernetes.io/part-of", "x") && ok("apps.kubernetes.io/x", "y"));
+        for (label, value) in [
+            ("istio.io/dataplane-mode", "ambient"),
+            ("istio.io/use-waypoint", ""),
+            ("a", "x"),
+            ("A_b.c", "0"),
+            ("apps.kubernetes.io/x", "y"),
+            ("a", &"x".repeat(63)),
+        ] {
+            assert_eq!(check_label(label, value), Ok(()), "{label} {value}");
+        }
+        for (label, value) in [
+            ("", ""),
+            ("/x", ""),
+            ("a/", ""),
+            ("a/b/c", ""),
+            ("A.b/x", ""),
+            ("a_b/x", ""),
+            ("a b", ""),
+            ("é", ""),
+            ("a", "-b"),
+            ("a", "b c"),
+            ("a", &"x".repeat(64)),
+            ("app.kubernetes.io/part-of", "x"),
+        ] {
+            assert!(check_label(label, value).is_err(), "{label} {value}");
+        }
+    }
+
+    /// The mesh, after it has written this.
+    fn told(pairs: &[(&str, &str)]) -> Mesh {
+        let relation = RelationSnapshot {
+            id: 60,
+            remote_app: Some("beacon".into()),
+            remote_app_data: Some(pairs.iter().copied().collect::<Databag>()),
+            ..RelationSnapshot::default()
+        };
+        complete().relate(Endpoint::ServiceMesh, relation).deployment().mesh
+    }
+
+    #[test]
+    fn a_mesh_that_makes_no_sense_is_told_from_one_that_has_said_nothing() {
+        let none = complete().deployment().mesh;
+        assert_eq!((none.related, none.kind, none.unreadable), (false, None, false));
+        let silent = told(&[]);
+        assert_eq!((silent.related, silent.kind, silent.unreadable), (true, None, false));
+        let odd = told(&[("labels", "{}"), ("mesh_type", "istio")]);
+        assert_eq!((odd.related, odd.kind, odd.unreadable), (true, None, true));
+        let mesh = told(&[("labels", r#"{"a": "b", "c d": "e"}"#), ("mesh_type", r#""istio""#)]);
+        assert_eq!((mesh.related, mesh.kind, mesh.unreadable), (true, Some(MeshType::Istio), false));
+        assert_eq!(mesh.labels, BTreeMap::from([("a".to_owned(), "b".to_owned())]));
     }
 }

@@ -49,9 +49,10 @@ fn source(d: &Deployment) -> SourceAppData {
 
 /// Under which UID each Grafana knows our data source; each once, however many relations tell of it.
 fn known_as(grafana: &Grafana) -> AppData {
-    let known = grafana.grafanas.iter().flat_map(|grafana| {
-        grafana.datasources.iter().map(|uid| Datasource::new(KIND, uid, &grafana.uid))
-    });
+    let known = grafana
+        .grafanas
+        .iter()
+        .flat_map(|grafana| grafana.datasources.iter().map(|uid| Datasource::new(KIND, uid, &grafana.uid)));
     AppData::new(known.collect::<BTreeSet<_>>())
 }
 
@@ -152,11 +153,8 @@ mod tests {
 
     #[test]
     fn options_are_byte_for_byte_what_they_were() {
-        let all = Correlations {
-            service_map: Some("P".into()),
-            logs: Some("L".into()),
-            metrics: Some("M".into()),
-        };
+        let all =
+            Correlations { service_map: Some("P".into()), logs: Some("L".into()), metrics: Some("M".into()) };
         assert_eq!(
             text(&all).unwrap(),
             concat!(
