@@ -6,6 +6,7 @@
 mod architecture;
 mod contract;
 mod demo;
+mod kubernetes;
 mod pack;
 mod process;
 mod progress;
@@ -36,6 +37,8 @@ enum Chore {
     Deny,
     /// Let the Python libraries of other charms read what we write, and the reverse
     Contract(contract::Options),
+    /// Run the charm's Kubernetes side, and the list that the simulated API is checked with, against a real API server
+    Kubernetes(kubernetes::Options),
     /// Deploy a whole tracing cluster on this machine, send spans through it, take a part away
     Demo(demo::Options),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Chore::Test(options) => test::run(&options),
         Chore::Deny => test::deny(),
         Chore::Contract(options) => contract::run(&options),
+        Chore::Kubernetes(options) => kubernetes::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
     match result {

@@ -41,7 +41,11 @@ const NGINX_OPTIONS: [&str; 13] = [
     "--with-threads",
 ];
 
-const PEBBLE_OPTIONS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
+/// How programs in Go are built.
+const GO_OPTIONS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"];
+
+const PEBBLE_PACKAGE: &str = "github.com/canonical/pebble/cmd/pebble";
+const KUBE_APISERVER_PACKAGE: &str = "k8s.io/kubernetes/cmd/kube-apiserver";
 
 const EXPORTER_SCRIPT: &str =
     include_str!("../../tools/nginx-prometheus-exporter/nginx-prometheus-exporter.sh");
@@ -65,8 +69,8 @@ const TOOLS: [Tool; 3] = [
     Tool {
         name: "pebble",
         files: &["bin/pebble"],
-        recipe: pebble_recipe,
-        make: make_pebble,
+        recipe: || go_recipe("pebble"),
+        make: |workshop| make_go(workshop, PEBBLE_PACKAGE),
         without: "the simulator uses its in-process Pebble: no workload runs and no traffic is sent",
     },
     Tool {
@@ -84,6 +88,15 @@ const TOOLS: [Tool; 3] = [
         without: "nginx's metrics are not exported",
     },
 ];
+
+/// Made only for the one check that needs it, since it takes minutes.
+const KUBE_APISERVER: Tool = Tool {
+    name: "kube-apiserver",
+    files: &["bin/kube-apiserver"],
+    recipe: || go_recipe("kube-apiserver"),
+    make: |workshop| make_go(workshop, KUBE_APISERVER_PACKAGE),
+    without: "nothing is compared with a real Kubernetes API",
+};
 
 /// Debian packages that the tools or the simulator need, each with a file or a program that shows it is there.
 const FOR_NGINX: [(&str, &str); 6] = [
@@ -143,16 +156,38 @@ fn check() -> Result<Tools> {
     Ok(Tools { folder, missing })
 }
 
-/// Makes what is missing. What cannot be made here is no error: it is in the answer's `missing`, with the reason.
-pub(crate) fn ensure() -> Result<Tools> {
+/// The program `kube-apiserver`, made if it is not there.
+pub(crate) fn kube_apiserver() -> Result<PathBuf> {
     let folder = folder()?;
-    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    let _lock = lock(&folder)?;
+    if !is_current(&folder, &KUBE_APISERVER)? {
+        let step = Step::begin("making kube-apiserver, which takes some minutes");
+        let workshop = Workshop::open(&folder, &KUBE_APISERVER)?;
+        (KUBE_APISERVER.make)(&workshop)
+            .with_context(|| format!("kube-apiserver cannot be made: {}", KUBE_APISERVER.without))?;
+        workshop.stamp()?;
+        workshop.close();
+        step.done();
+    }
+    Ok(folder.join(KUBE_APISERVER.files[0]))
+}
+
+/// Keeps others from making tools for as long as the answer lives.
+fn lock(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let lock = File::create(folder.join("lock"))?;
     if let Err(TryLockError::WouldBlock) = lock.try_lock() {
         let step = Step::begin("another run is building the tools: waiting");
         lock.lock()?;
         step.done();
     }
+    Ok(lock)
+}
+
+/// Makes what is missing. What cannot be made here is no error: it is in the answer's `missing`, with the reason.
+pub(crate) fn ensure() -> Result<Tools> {
+    let folder = folder()?;
+    let _lock = lock(&folder)?;
 
     let mut stale = Vec::new();
     for tool in &TOOLS {
@@ -308,27 +343,29 @@ impl<'a> Workshop<'a> {
     }
 }
 
-fn pebble_recipe() -> Result<String> {
-    let module = repository().join("tools/pebble");
+/// What a program in Go is made from: the modules that `tools/` pins for it.
+fn go_recipe(name: &str) -> Result<String> {
+    let module = repository().join("tools").join(name);
     let text =
-        |name| fs::read_to_string(module.join(name)).with_context(|| format!("reading tools/pebble/{name}"));
-    Ok([text("go.mod")?, text("go.sum")?, PEBBLE_OPTIONS.join(" ")].join("\n"))
+        |file| fs::read_to_string(module.join(file)).with_context(|| format!("reading tools/{name}/{file}"));
+    Ok([text("go.mod")?, text("go.sum")?, GO_OPTIONS.join(" ")].join("\n"))
 }
 
-fn make_pebble(workshop: &Workshop<'_>) -> Result<()> {
+fn make_go(workshop: &Workshop<'_>, package: &str) -> Result<()> {
     let Some(go) = which("go") else { bail!("Go is not installed (go.dev/doc/install)") };
-    let binary = workshop.build.join("pebble");
+    let name = workshop.tool.name;
+    let binary = workshop.build.join(name);
     let mut build = Command::new(go);
     build
-        .args(PEBBLE_OPTIONS)
+        .args(GO_OPTIONS)
         .arg("-o")
         .arg(&binary)
-        .arg("github.com/canonical/pebble/cmd/pebble")
-        .current_dir(repository().join("tools/pebble"))
+        .arg(package)
+        .current_dir(repository().join("tools").join(name))
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off");
     workshop.run(&mut build)?;
-    workshop.place(&binary, "bin/pebble", 0o755)
+    workshop.place(&binary, &format!("bin/{name}"), 0o755)
 }
 
 fn nginx_recipe() -> Result<String> {
