@@ -71,7 +71,8 @@ pub async fn dispatch(hook: Hook, around: Surroundings) -> Result<(), Error> {
 
 /// From what is there to what should be; nothing is changed.
 async fn decide(hook: &Hook, around: &Surroundings) -> Result<(Snapshot, Deployment, Plan), ToolError> {
-    let snapshot = observe::snapshot(hook, around).await?;
+    // On the heap: it waits for everything at once, and would make every future above as large.
+    let snapshot = Box::pin(observe::snapshot(hook, around)).await?;
     let deployment = Deployment::validate(&snapshot);
     let plan = plan::plan(&deployment);
     Ok((snapshot, deployment, plan))

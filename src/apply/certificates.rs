@@ -11,12 +11,11 @@ use juju_relations::tls_certificates::{
     Assigned, CertificateError, KeyScope, PRIVATE_KEY, PrivateKey, RequestAttributes, RequirerData,
     SigningRequest, certificate_label, request,
 };
-use sha2::{Digest, Sha256};
 
 use crate::names::Endpoint;
 use crate::plan::Plan;
 use crate::plan::certificates::Requests;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{FileDigest, Snapshot};
 
 /// Asks and stores what differs.
 pub(super) async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<(), ToolError> {
@@ -71,7 +70,7 @@ async fn requests_and_key(hook: &Hook, snapshot: &Snapshot, planned: &Requests) 
     if let Some(wanted) = &planned.ask {
         let key =
             if planned.make_key { make_key(hook, snapshot, planned).await? } else { key(snapshot, planned) };
-        let asked = key.and_then(|key| Ok(request(&key, wanted, &unique_id(&key, wanted, &planned.before))?));
+        let asked = key.and_then(|key| request(&key, wanted, &unique_id(&key, wanted, &planned.before)));
         match asked {
             Ok(csr) => {
                 tracing::info!("asking for a certificate for {:?}", wanted.sans_dns);
@@ -114,16 +113,18 @@ async fn make_key(
 /// A text like a random UUID that tells a request from those before it. It depends on nothing else, so that a hook that
 /// is retried asks the same once more, and not for a second certificate.
 fn unique_id(key: &PrivateKey, wanted: &RequestAttributes, before: &[String]) -> String {
-    let mut digest = Sha256::new();
-    for part in [key.to_pem(), &format!("{wanted:?}")].into_iter().chain(before.iter().map(String::as_str)) {
-        digest.update(part.len().to_be_bytes());
-        digest.update(part);
-    }
-    let mut bytes: [u8; 32] = digest.finalize().into();
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    let wanted = format!("{wanted:?}");
+    let parts = [key.to_pem(), &wanted].into_iter().chain(before.iter().map(String::as_str));
+    let text: String = parts.flat_map(|part| [part, "\0"]).collect();
+    let hex = FileDigest::of(text).to_string();
+    // As RFC 9562 has it: the fourth version, and one of four variants.
+    let variant = match &hex[16..17] {
+        "0" | "1" | "2" | "3" => '8',
+        "4" | "5" | "6" | "7" => '9',
+        "8" | "9" | "a" | "b" => 'a',
+        _ => 'b',
+    };
+    format!("{}-{}-4{}-{variant}{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
 }
 
 /// Keeps a certificate until Juju says that it is time for a new one.
@@ -132,13 +133,11 @@ async fn store(hook: &Hook, snapshot: &Snapshot, assigned: &Assigned) -> Result<
     let left = u64::try_from(assigned.renew_at.saturating_sub(snapshot.now)).unwrap_or_default();
     let left = Duration::from_secs(left);
     tracing::info!("keeping a certificate in secret {label}");
-    match snapshot.certificates.secrets.get(&label) {
-        Some(secret) => hook.secrets().set_expiring(&secret.id, &assigned.content(), left).await,
-        None => {
-            let owner = SecretOwner::Unit;
-            hook.secrets().add_expiring(&assigned.content(), &label, owner, left).await.map(drop)
-        }
+    let content = assigned.content();
+    if let Some(secret) = snapshot.certificates.secrets.get(&label) {
+        return hook.secrets().set_expiring(&secret.id, &content, left).await;
     }
+    hook.secrets().add_expiring(&content, &label, SecretOwner::Unit, left).await.map(drop)
 }
 
 fn label_for(snapshot: &Snapshot, assigned: &Assigned) -> String {

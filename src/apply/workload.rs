@@ -138,11 +138,10 @@ pub(super) fn preview(seen: &ContainerSnapshot, planned: &Workload) -> Vec<Strin
         Step::Check { .. } => {
             format!("{container}: have nginx check what follows, and go on only if it accepts it")
         }
-        Step::Write(path, _) => format!("{container}: write {path}"),
+        Step::Write(path, _) | Step::Record(path, _) => format!("{container}: write {path}"),
         Step::Layer => format!("{container}: replace layer {}", planned.label),
         Step::Replan => format!("{container}: replan services"),
         Step::Reload => format!("{container}: reload nginx"),
-        Step::Record(path, _) => format!("{container}: write {path}"),
         Step::Remove(path) => format!("{container}: remove {path}"),
         Step::Trust(_) => format!("{container}: build the trust store anew"),
     });
