@@ -8,6 +8,7 @@
 mod bags;
 mod grafana_datasource_exchange;
 mod istio_ingress_route;
+mod kubernetes;
 mod peer;
 mod s3;
 #[allow(

@@ -156,12 +156,16 @@ fn arguments(data: &CoordinatorAppData) -> Value {
 
 #[test]
 fn the_python_coordinator_in_our_place_writes_the_same_bytes() {
-    let mut state = settled();
-    let before = state.clone();
-    let mut reference = Peer::in_our_place("tempo_cluster.Coordinator", arguments(&told(&state)));
-    reference.hook("changed", &mut state, WORKERS);
-    let written = |state: &State| state.relation("tempo-cluster", WORKERS).cloned();
-    assert_eq!(written(&state), written(&before));
+    let settled = settled();
+    let mut full = settled.clone();
+    full.relation_mut("tempo-cluster", WORKERS).unwrap().local_app_data = written(&everything());
+    for before in [settled, full] {
+        let mut state = before.clone();
+        let mut reference = Peer::in_our_place("tempo_cluster.Coordinator", arguments(&told(&state)));
+        reference.hook("changed", &mut state, WORKERS);
+        let written = |state: &State| state.relation("tempo-cluster", WORKERS).cloned();
+        assert_eq!(written(&state), written(&before));
+    }
 }
 
 const WORKER_META: &str =

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::bags::{read, written};
 use crate::peer::{Peer, plain};
-use crate::scene::{GRAFANA, WORKERS, after, alone, complete, run};
+use crate::scene::{GRAFANA, LOKI, WORKERS, after, alone, complete, run};
 
 const ID: u32 = 30;
 const DAY: i64 = 24 * 60 * 60;
@@ -62,6 +62,10 @@ impl OurRequirer {
     fn ask(&mut self, unique_id: &str) {
         let csr = request(&self.key, &self.wanted, unique_id).expect("a request");
         self.asked.push(SigningRequest::new(csr, self.wanted.ca));
+        self.publish();
+    }
+
+    fn publish(&mut self) {
         let data = RequirerData::new(self.asked.clone());
         ours(&mut self.state).local_unit_data = written(&data);
     }
@@ -269,6 +273,13 @@ fn a_request_beside_the_one_in_use_is_answered_without_touching_it() {
     let decision = requirer.decide();
     assert_eq!(decision.keep, [requirer.asked[1].certificate_signing_request.as_str()]);
     assert!(decision.in_use.is_some_and(|assigned| assigned.is_wanted));
+
+    // What is not asked for any more, it forgets.
+    requirer.asked.remove(0);
+    requirer.publish();
+    let heard = authority.hook("changed", &mut requirer.state, ID);
+    assert_eq!(heard.said["issued"].as_array().map(Vec::len), Some(1));
+    assert!(requirer.decide().in_use.is_some_and(|assigned| assigned.is_wanted));
 }
 
 /// A requirer in Python, whose relation our authority signs in.
@@ -440,6 +451,8 @@ fn with_a_python_authority_the_whole_charm_speaks_tls() {
     let mut requirer = Peer::opposite("tracing.Requirer", json!({"protocols": ["zipkin", "otlp_http"]}));
     let heard = requirer.hook("changed", &mut state, GRAFANA);
     assert_eq!(heard.said["endpoints"]["otlp_http"], "https://tempo.obs.svc.cluster.local:4318");
+    let heard = Peer::opposite("tracing.Traced", json!({})).hook("changed", &mut state, LOKI);
+    assert_eq!(heard.said, "https://tempo.obs.svc.cluster.local:4318/v1/traces");
     let options = json!({"roles": ["all"], "address": "worker-0.worker-endpoints.obs.svc.cluster.local"});
     let heard = Peer::opposite("tempo_cluster.Worker", options).hook("changed", &mut state, WORKERS);
     let tls = &heard.said["tls"];
