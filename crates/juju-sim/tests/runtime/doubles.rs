@@ -173,3 +173,69 @@ fn a_worker_speaks_tls_while_it_is_given_a_certificate_and_a_key() {
     let counts = model.client.counts("w").unwrap();
     assert_eq!((counts["otlp_http"], counts["otlp_grpc"]), (10, 9));
 }
+
+const PUBLISHER: &str = "
+applications:
+  shop: {charm: $CHARMS/publisher}
+  traefik: {charm: double:traefik}
+  istio: {charm: double:istio-ingress, options: {tls: true}}
+  catalogue: {charm: double:catalogue}
+  blackbox: {charm: double:blackbox-exporter}
+  reader: {charm: double:tempo-api-client}
+relations:
+  - [shop:ingress, traefik]
+  - [shop:istio-ingress, istio]
+  - [shop:catalogue, catalogue]
+  - [shop:probes, blackbox]
+  - [shop:tempo-api, reader]
+";
+
+impl Running {
+    /// Kind and message of a double's status.
+    #[track_caller]
+    fn says(&self, unit: &str) -> (String, String) {
+        let status = self.unit(unit).workload;
+        (status.current, status.message)
+    }
+
+    /// What the publisher has been told over an endpoint.
+    #[track_caller]
+    fn handed_out(&self, endpoint: &str) -> Vec<(String, String)> {
+        let relations = self.unit("shop/0").relation_info;
+        let relation = relations.into_iter().find(|relation| relation.endpoint == endpoint).unwrap();
+        relation.application_data.into_iter().collect()
+    }
+}
+
+#[test]
+fn doubles_say_what_they_were_told_and_ingresses_hand_out_their_host() {
+    let model = up(PUBLISHER);
+    let active = |text: &str| ("active".to_owned(), text.to_owned());
+    assert_eq!(model.says("traefik/0"), active("1 router, 2 servers"));
+    assert_eq!(model.says("istio/0"), active("1 listener, 0 routes"));
+    assert_eq!(model.says("catalogue/0"), active("Shop: http://shop/status"));
+    assert_eq!(model.says("blackbox/0"), active("http://shop/ready"));
+    assert_eq!(model.says("reader/0"), active("http://t:3200/, gRPC https://edge:9096/"));
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let traefik = [pair("external_host", "traefik.example.com"), pair("scheme", "http")];
+    assert_eq!(model.handed_out("ingress"), traefik);
+    let istio = [pair("external_host", "istio.example.com"), pair("tls_enabled", "True")];
+    assert_eq!(model.handed_out("istio-ingress"), istio);
+
+    // What makes no sense is named; a host is for those who have a route to it.
+    let broken = "config: '{http: {routers: {r: {rule: x, service: gone}}}}'";
+    model.client.configure("shop", "ingress", broken).unwrap();
+    model.client.configure("shop", "istio-ingress", "config: '{}'").unwrap();
+    model.client.configure("shop", "tempo-api", "http: '{}'").unwrap();
+    model.settle();
+    let (kind, message) = model.says("traefik/0");
+    assert!(kind == "blocked" && message.ends_with("config: router r has no service"), "{kind}: {message}");
+    let (kind, message) = model.says("istio/0");
+    assert!(kind == "blocked" && message.ends_with("config: missing field `model`"), "{kind}: {message}");
+    assert_eq!(model.says("reader/0").0, "blocked");
+    assert_eq!(model.handed_out("istio-ingress"), []);
+
+    model.client.configure("traefik", "external_host", "").unwrap();
+    model.settle();
+    assert_eq!(model.handed_out("ingress"), []);
+}

@@ -58,7 +58,7 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
         Some(problem) => hook.blocked(problem).await?,
         None if listeners == 0 => hook.active("").await?,
         None => {
-            hook.active(format!("{}, {}", counted(listeners, "listener"), counted(routes, "route"))).await?
+            hook.active(format!("{}, {}", counted(listeners, "listener"), counted(routes, "route"))).await?;
         }
     }
     Ok(())

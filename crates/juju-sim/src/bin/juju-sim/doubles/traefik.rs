@@ -33,9 +33,9 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
     let options: Options = hook.config().await?;
     let provider = TraefikRouteProvider::new(hook, EndpointMeta::provides("traefik-route", INTERFACE))?;
     let (mut routers, mut servers, mut problem) = (0, 0, None);
-    for (relation, routes) in provider.published().await? {
-        let routes = match routes {
-            Remote::Ready(routes) => routes,
+    for (relation, asked) in provider.published().await? {
+        let asked = match asked {
+            Remote::Ready(asked) => asked,
             // Nobody is told a host before there is a route to it.
             other => {
                 let reason = other.reason().map(|reason| format!("{}: {reason}", relation.id()));
@@ -44,9 +44,9 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
                 continue;
             }
         };
-        if let Some(reason) = routes.problem() {
+        if let Some(reason) = asked.problem() {
             problem.get_or_insert(format!("{}: {reason}", relation.id()));
-        } else if let Ok(dynamic) = routes.dynamic() {
+        } else if let Ok(dynamic) = asked.dynamic() {
             routers += dynamic.http.routers.len();
             servers += dynamic.servers();
         }
@@ -62,7 +62,7 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
         Some(problem) => hook.blocked(problem).await?,
         None if routers == 0 => hook.active("").await?,
         None => {
-            hook.active(format!("{}, {}", counted(routers, "router"), counted(servers, "server"))).await?
+            hook.active(format!("{}, {}", counted(routers, "router"), counted(servers, "server"))).await?;
         }
     }
     Ok(())
