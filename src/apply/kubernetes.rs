@@ -502,3 +502,219 @@ fn resource_patch(seen: &StatefulSet, resources: &Resources) -> Value {
     });
     patch
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labels(keys: &[(&str, &str)]) -> Labels {
+        keys.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn only_a_new_template_is_waited_for() {
+        let settled = Rollout {
+            generation: 4,
+            observed: Some(4),
+            replicas: 3,
+            updated: 3,
+            partition: 0,
+            revised: false,
+        };
+        let with = |change: fn(&mut Rollout)| {
+            let mut rollout = settled.clone();
+            change(&mut rollout);
+            is_under_way(&rollout)
+        };
+        assert!(!is_under_way(&settled));
+        assert!(with(|rollout| rollout.generation = 5), "the controller has not seen it yet");
+        assert!(with(|rollout| (rollout.revised, rollout.updated) = (true, 2)));
+        assert!(!with(|rollout| rollout.revised = true), "the last new pod is there, if not ready");
+        assert!(!with(|rollout| rollout.updated = 2), "the application grows");
+        assert!(
+            !with(|rollout| (rollout.revised, rollout.updated, rollout.partition) = (true, 1, 2)),
+            "some are to stay as they are"
+        );
+        assert!(!with(|rollout| rollout.observed = None));
+    }
+
+    #[test]
+    fn amounts_are_compared_and_not_texts() {
+        let planned = Resources {
+            requests: labels(&[("cpu", "50m"), ("memory", "100Mi")]),
+            limits: labels(&[("cpu", "0.5")]),
+        };
+        let seen = |requests: &[(&str, &str)], limits: &[(&str, &str)], ours: &[&str]| StatefulSet {
+            resources: Some(Resources { requests: labels(requests), limits: labels(limits) }),
+            limits_of_ours: ours.iter().map(|key| (*key).to_owned()).collect(),
+            ..StatefulSet::default()
+        };
+        let same = [("cpu", "0.05"), ("memory", "104857600")];
+        assert!(!differ(&seen(&same, &[("cpu", "500m")], &["cpu"]), &planned));
+        assert!(!differ(&seen(&same, &[("cpu", "500m"), ("memory", "1Gi")], &["cpu"]), &planned), "not ours");
+        assert!(differ(&seen(&same, &[("cpu", "500m"), ("memory", "1Gi")], &["cpu", "memory"]), &planned));
+        assert!(differ(&seen(&same, &[("cpu", "501m")], &[]), &planned));
+        assert!(differ(&seen(&same[..1], &[("cpu", "500m")], &[]), &planned));
+        assert!(differ(&seen(&same, &[("cpu", "lots")], &[]), &planned));
+        assert!(!differ(&StatefulSet::default(), &planned), "there is no nginx to bound");
+    }
+
+    #[test]
+    fn what_an_api_adds_or_drops_makes_no_difference() {
+        let planned = json!({"a": [{"b": "c", "to": []}], "group": ""});
+        for there in [
+            planned.clone(),
+            json!({"a": [{"b": "c"}]}),
+            json!({"a": [{"b": "c", "to": [], "more": 1}], "group": "", "action": "ALLOW"}),
+        ] {
+            assert!(covers(&there, &planned), "{there}");
+        }
+        for there in [
+            json!({"a": []}),
+            json!({"a": [{"b": "d"}]}),
+            json!({"a": [{"b": "c", "to": [{}]}]}),
+            json!({"a": [{"b": "c"}], "group": "x"}),
+            json!(null),
+        ] {
+            assert!(!covers(&there, &planned), "{there}");
+        }
+    }
+
+    fn some_labels() -> impl Strategy<Value = Labels> {
+        proptest::collection::btree_map("[a-e]", "[12]", 0..4)
+    }
+
+    fn some_record() -> impl Strategy<Value = Answer<Record>> {
+        proptest::option::of(some_labels())
+            .prop_map(|labels| Ok(labels.map(|labels| Record { labels, version: None })))
+    }
+
+    fn some_policies() -> impl Strategy<Value = BTreeMap<String, Value>> {
+        proptest::collection::btree_map("[pqr]", 0..2, 0..3).prop_map(|policies| {
+            policies.into_iter().map(|(name, spec)| (name, json!({"spec": {"n": spec}}))).collect()
+        })
+    }
+
+    fn some_answers() -> impl Strategy<Value = Answers> {
+        let labels = (some_labels(), some_labels());
+        (labels, some_record(), some_record(), some_policies()).prop_map(
+            |((pods, service), own, mesh, policies)| {
+                let policies = policies
+                    .into_iter()
+                    .map(|(name, object)| Policy { name, spec: object["spec"].clone() })
+                    .collect();
+                let leader = LeaderAnswers {
+                    service: Ok(Some(service)),
+                    own_labels: own,
+                    mesh_labels: mesh,
+                    policies: Some(Ok(Some(policies))),
+                };
+                Answers {
+                    namespace: "obs".into(),
+                    stateful_set: Ok(Some(StatefulSet { pod_labels: pods, ..StatefulSet::default() })),
+                    leader: Some(leader),
+                }
+            },
+        )
+    }
+
+    fn some_objects() -> impl Strategy<Value = Objects> {
+        let mesh = (any::<bool>(), some_labels(), some_policies()).prop_map(|(present, labels, policies)| {
+            if present { Mesh { present, labels, policies } } else { Mesh::default() }
+        });
+        (proptest::option::of(some_labels()), proptest::option::of(mesh))
+            .prop_map(|(own_labels, mesh)| Objects { resources: None, own_labels, mesh })
+    }
+
+    fn label(there: &mut Labels, changes: Changes) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => there.insert(key, value),
+                None => there.remove(&key),
+            };
+        }
+    }
+
+    /// What is there after a step.
+    fn done(answers: &mut Answers, step: Step<'_>) {
+        let leader = answers.leader.as_mut().unwrap();
+        let Some(Ok(Some(policies))) = &mut leader.policies else { unreachable!() };
+        match step {
+            Step::Remember(whose, labels) | Step::Forget(whose, labels) => {
+                let record = match whose {
+                    Whose::Own => &mut leader.own_labels,
+                    Whose::Mesh => &mut leader.mesh_labels,
+                };
+                *record = Ok(Some(Record { labels, version: None }));
+            }
+            Step::Allow(name, object) => {
+                policies.retain(|policy| policy.name != name);
+                policies.push(Policy { name: name.to_owned(), spec: object["spec"].clone() });
+            }
+            Step::Forbid(name) => policies.retain(|policy| policy.name != name),
+            Step::LabelService(changes) => label(leader.service.as_mut().unwrap().as_mut().unwrap(), changes),
+            Step::LabelPods(changes) => {
+                label(&mut answers.stateful_set.as_mut().unwrap().as_mut().unwrap().pod_labels, changes);
+            }
+            Step::Leave => leader.mesh_labels = Ok(None),
+            Step::Resources(_) => unreachable!("none are planned"),
+        }
+    }
+
+    proptest! {
+        /// And wherever it was interrupted, the next hook ends in the same place.
+        #[test]
+        fn once_done_nothing_is_left_to_do(answers in some_answers(), objects in some_objects(), dies in 0_usize..12) {
+            let finish = |mut answers: Answers, count: usize| {
+                let before = answers.clone();
+                for step in steps(&before, &objects).into_iter().take(count) {
+                    done(&mut answers, step);
+                }
+                answers
+            };
+            let all = finish(answers.clone(), usize::MAX);
+            prop_assert_eq!(steps(&all, &objects), []);
+            prop_assert_eq!(finish(finish(answers, dies), usize::MAX), all);
+        }
+
+        #[test]
+        fn no_label_is_set_that_is_not_remembered(answers in some_answers(), objects in some_objects()) {
+            let mut now = answers.clone();
+            for step in steps(&answers, &objects) {
+                if let Step::LabelPods(changes) | Step::LabelService(changes) = &step {
+                    let leader = now.leader.as_ref().unwrap();
+                    let records = [&leader.own_labels, &leader.mesh_labels].map(|record| record.as_ref().unwrap().as_ref());
+                    for key in changes.keys() {
+                        prop_assert!(records.iter().flatten().any(|record| record.labels.contains_key(key)), "{}", key);
+                    }
+                }
+                done(&mut now, step);
+            }
+        }
+    }
+
+    #[test]
+    fn of_what_could_not_be_read_nothing_is_changed() {
+        let objects = Objects {
+            resources: Some(Resources::default()),
+            own_labels: Some(labels(&[("a", "1")])),
+            mesh: Some(Mesh {
+                present: true,
+                labels: labels(&[("b", "1")]),
+                policies: [("p".to_owned(), json!({}))].into(),
+            }),
+        };
+        let nothing = LeaderAnswers {
+            service: Err(Failure::Late),
+            own_labels: Err(Failure::Late),
+            mesh_labels: Err(Failure::Late),
+            policies: Some(Err(Failure::Late)),
+        };
+        let answers =
+            Answers { namespace: "obs".into(), stateful_set: Err(Failure::Late), leader: Some(nothing) };
+        assert_eq!(steps(&answers, &objects), []);
+        assert_eq!(steps(&Answers { leader: None, ..answers }, &objects), []);
+    }
+}

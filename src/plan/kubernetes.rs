@@ -228,7 +228,7 @@ mod tests {
     fn policies_carry_the_names_that_they_have_always_had() {
         let policy = Policy { source: "tempo", target: Target::Pods, app: "tempo", namespace: "mymodel" };
         assert_eq!(policy.name("mymodel"), "tempo-mymodel-policy-tempo-mymodel-custom-selector-fabb7f14");
-        let long = "a".repeat(200);
+        let long = "a".repeat(230);
         let policy = Policy { source: &long, target: Target::Service, app: "tempo", namespace: "mymodel" };
         let name = policy.name("mymodel");
         assert!(
