@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use juju_ops::{Databag, UnitName};
-use juju_relations::{istio_ingress_route, traefik_route};
+use juju_relations::{
+    grafana_datasource, grafana_datasource_exchange, istio_ingress_route, service_mesh, traefik_route,
+};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -45,6 +47,13 @@ fn text() -> impl Strategy<Value = String> {
         r#"[{"protocol": {"name": "otlp_http", "type": "http"}, "url": "http://t.example:4318/x/"}]"#,
         r#"[{"protocol": {"name": "otlp_http", "type": "http"}, "url": "t.example:4318"}]"#,
         r#"{"application": "w", "unit": "w/0", "charm_name": "tempo-worker-k8s"}"#,
+        r#"[{"type": "prometheus", "uid": "p", "grafana_uid": "g"}, {"type": "loki", "uid": "l", "grafana_uid": "g"}]"#,
+        r#"[{"type": "loki", "uid": 1}, null, {"type": "loki", "uid": "", "grafana_uid": "g"}]"#,
+        r#"{"tempo/0": "u0", "tempo/1": 1}"#,
+        r#"{"istio.io/dataplane-mode": "ambient", "a b": "c", "app.kubernetes.io/part-of": "x"}"#,
+        r#""istio""#,
+        r#"{"app_name": "a", "juju_model_name": "elsewhere"}"#,
+        "g",
         "edge.example.net",
         "Edge.example.net:8443/obs",
         "[fd00::1]:80",
@@ -116,15 +125,25 @@ const S3: &[&str] = &[
 /// The keys that are read, by endpoint: of the other application and of its units.
 const KEYS: &[(Endpoint, &[&str], &[&str])] = &[
     (Endpoint::Catalogue, &[], &[]),
+    (
+        Endpoint::GrafanaSource,
+        &["grafana_uid", "grafana_base_url", "datasource_uids", "app_datasource_uid"],
+        &[],
+    ),
     (Endpoint::Ingress, &["external_host", "scheme"], &[]),
     (Endpoint::IstioIngress, &["external_host", "tls_enabled"], &[]),
     (Endpoint::Logging, &["event"], &["endpoint", "public_address"]),
+    (Endpoint::MetricsEndpoint, &[], &[]),
     (Endpoint::Peers, &["fqdn"], &["fqdn", "hostname"]),
     (Endpoint::Probes, &[], &[]),
+    (Endpoint::ProvideCmrMesh, &["cmr_data"], &[]),
+    (Endpoint::ReceiveDatasource, &["datasources"], &[]),
+    (Endpoint::RequireCmrMesh, &[], &[]),
     (Endpoint::S3, S3, S3),
     (Endpoint::SelfCharmTracing, RECEIVERS, RECEIVERS),
     (Endpoint::SelfWorkloadTracing, RECEIVERS, RECEIVERS),
     (Endpoint::SendRemoteWrite, &["event"], &["remote_write"]),
+    (Endpoint::ServiceMesh, &["labels", "mesh_type"], &[]),
     (Endpoint::TempoApi, &[], &[]),
     (Endpoint::TempoCluster, WORKER_APP, WORKER_UNIT),
     (Endpoint::Tracing, RECEIVERS, RECEIVERS),
@@ -305,5 +324,53 @@ proptest! {
     #[test]
     fn routes_always_lead_somewhere(relations in relations()) {
         assert_sound_routes(&plan(&Deployment::validate(&snapshot(relations, true))));
+    }
+}
+
+/// The databag that a planned write leaves behind, where there was nothing before.
+fn written(write: &DatabagWrite) -> Databag {
+    write.data.iter().filter_map(|(key, text)| Some((key, text.as_ref()?.expose()))).collect()
+}
+
+/// Whatever the neighbours say, Grafana and the mesh can read what they are told.
+fn assert_sound_publications(d: &Deployment, plan: &Plan) {
+    for write in plan.publications.iter().filter(|write| write.scope == Scope::App) {
+        let bag = written(write);
+        if write.endpoint == Endpoint::GrafanaSource {
+            let source = grafana_datasource::SourceAppData::read(Some(&bag)).ok().unwrap();
+            assert!(source.app_url.unwrap().contains("://"));
+            let links = source.data.extra_fields;
+            assert_eq!(
+                links.is_none(),
+                d.grafana.correlations == crate::deployment::grafana::Correlations::default()
+            );
+        }
+        if write.endpoint == Endpoint::ReceiveDatasource {
+            let known = grafana_datasource_exchange::AppData::read(Some(&bag)).ok().unwrap();
+            assert!(
+                known.problems.is_empty() && known.datasources.is_sorted_by_key(|known| known.uid.clone())
+            );
+            let once: BTreeSet<_> = known.datasources.iter().collect();
+            assert_eq!(once.len(), known.datasources.len());
+        }
+    }
+    for write in plan.mesh.iter().filter(|write| write.endpoint == Endpoint::ServiceMesh) {
+        let told = service_mesh::RequirerAppData::read(Some(&written(write))).ok().unwrap();
+        assert_eq!(told.problems, [] as [&str; 0]);
+        let open = told.policies.iter().flat_map(|policy| &policy.endpoints);
+        assert!(
+            open.clone().all(|operation| operation.ports.as_ref().is_some_and(|ports| !ports.is_empty()))
+        );
+        assert!(told.policies.iter().all(|policy| policy.target_app_name.as_deref() == Some("tempo")));
+    }
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn grafana_and_the_mesh_can_read_what_they_are_told(relations in relations()) {
+        let deployment = Deployment::validate(&snapshot(relations, true));
+        assert_sound_publications(&deployment, &plan(&deployment));
     }
 }

@@ -51,6 +51,11 @@ fn value() -> impl Strategy<Value = String> {
         "edge.example.net:8443/obs?x",
         "\"10.0.0.1\"",
         "\"::1\"",
+        "g1",
+        "\"istio\"",
+        "{\"a\":\"b\",\"c d\":1}",
+        "{\"app_name\":\"a\",\"juju_model_name\":\"m\"}",
+        "[{\"type\":\"loki\",\"uid\":\"l\",\"grafana_uid\":\"g1\"},{\"type\":1}]",
         "!!binary x",
         "&a *a",
         "---\n- x",
@@ -229,5 +234,61 @@ fn istio_may_write_anything() {
         },
         || Event::relation_changed("istio-ingress", 24),
         &["external_host", "tls_enabled"],
+    );
+}
+
+#[test]
+fn grafana_may_write_anything() {
+    check_cases(
+        FEWER_CASES,
+        |app, unit| {
+            Relation::new("grafana-source", 25, "grafana_datasource", "grafana")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("grafana-source", 25),
+        &["grafana_uid", "grafana_base_url", "datasource_uids", "app_datasource_uid"],
+    );
+}
+
+#[test]
+fn owners_of_data_sources_may_write_anything() {
+    check_cases(
+        FEWER_CASES,
+        |app, unit| {
+            Relation::new("receive-datasource", 26, "grafana_datasource_exchange", "prom")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("receive-datasource", 26),
+        &["datasources"],
+    );
+}
+
+#[test]
+fn a_mesh_may_write_anything() {
+    check_cases(
+        FEWER_CASES,
+        |app, unit| {
+            Relation::new("service-mesh", 27, "service_mesh", "beacon")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("service-mesh", 27),
+        &["labels", "mesh_type"],
+    );
+}
+
+#[test]
+fn guests_of_a_mesh_may_write_anything() {
+    check_cases(
+        FEWER_CASES,
+        |app, unit| {
+            Relation::new("provide-cmr-mesh", 28, "cross_model_mesh", "grafana")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("provide-cmr-mesh", 28),
+        &["cmr_data"],
     );
 }
