@@ -110,6 +110,46 @@ fn grafana_is_told_in_any_state_of_the_cluster() {
 }
 
 #[test]
+fn the_url_of_our_data_source_is_that_of_the_ingress() {
+    let source = || Relation::new("grafana-source", SOURCE, "grafana_datasource", "grafana");
+    let traefik = Relation::new("ingress", 33, "traefik_route", "traefik")
+        .with_remote_app_data([("external_host", "edge.example.net"), ("scheme", "https")]);
+    let host = |state: &State| {
+        let relation = state.relation("grafana-source", SOURCE).expect("the relation is there");
+        relation.local_app_data["grafana_source_app_host"].clone()
+    };
+    // Whichever event brings the host to light, Grafana hears of it in the same hook.
+    let state = with([source(), traefik]);
+    for event in [Event::relation_changed("ingress", 33), Event::UpdateStatus] {
+        assert_eq!(host(&after(&state, event)), "https://edge.example.net:3200");
+    }
+    let state = after(&state, Event::ConfigChanged);
+    let out = run(&state, Event::relation_broken("ingress", 33));
+    out.assert_ok();
+    assert_eq!(host(&out.state), "http://tempo.obs.svc.cluster.local:3200");
+}
+
+#[test]
+fn a_second_hook_tells_nobody_anything() {
+    let state = with([
+        grafana(SOURCE, "g1", "ours"),
+        owner(EXCHANGE, "prom", &[("prometheus", "p1", "g1"), ("loki", "l1", "g1")]),
+        prometheus("prom"),
+    ]);
+    for leader in [true, false] {
+        let settled = after(&state.clone().with_leader(leader), Event::ConfigChanged);
+        for event in [
+            Event::UpdateStatus,
+            Event::relation_changed("grafana-source", SOURCE),
+            Event::relation_changed("receive-datasource", EXCHANGE),
+            Event::relation_changed("send-remote-write", REMOTE_WRITE),
+        ] {
+            run(&settled, event).assert_ok().assert_nothing_written();
+        }
+    }
+}
+
+#[test]
 fn a_service_map_needs_the_prometheus_that_we_write_to_and_a_grafana_in_common() {
     for n in 0..8_u8 {
         let [exchange, write, source] = [1, 2, 4].map(|bit| n & bit != 0);

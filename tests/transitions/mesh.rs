@@ -220,3 +220,20 @@ fn a_mesh_that_has_said_nothing_yet_gets_policies() {
     assert_eq!(summary(&state).len(), 2);
     assert!(state.unit_status.message.contains("service-mesh:60 mesh_type"), "{:?}", state.unit_status);
 }
+
+#[test]
+fn a_second_hook_in_a_mesh_writes_nothing() {
+    let state = complete()
+        .with_relation(beacon())
+        .with_relation(introduced("grafana", r#"{"app_name": "dashboards", "juju_model_name": "apps"}"#))
+        .with_relation(related("require-cmr-mesh", ABROAD, "cross_model_mesh", "far"));
+    let settled = after(&state, Event::ConfigChanged);
+    for event in [
+        Event::UpdateStatus,
+        Event::relation_changed("service-mesh", MESH),
+        Event::relation_changed("provide-cmr-mesh", CMR),
+        Event::relation_created("require-cmr-mesh", ABROAD),
+    ] {
+        run(&settled, event).assert_ok().assert_nothing_written();
+    }
+}
