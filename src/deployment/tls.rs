@@ -1,7 +1,7 @@
 //! TLS as far as this unit has it.
 //!
 //! Every unit has its own key and certificate; the workers get the leader's. What to ask an authority for, and which of
-//! its answers to use, is decided by [`tls_certificates::decide`]. Here this is put together with what the unit keeps
+//! its answers to use, is decided by [`decide`]. Here this is put together with what the unit keeps
 //! in secrets, and one rule is added: TLS that was on stays on, with an expired certificate too. Clients then refuse
 //! to connect, which is what an operator who wants TLS asked for; in plain text they would go on.
 

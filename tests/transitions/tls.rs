@@ -10,6 +10,8 @@ use juju_relations::tls_certificates::{
 };
 use juju_sim::event::SecretEvent;
 use juju_sim::{Context, Event, ExecHandler, Outcome, Relation, Secret, State};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use tempo_coordinator::Surroundings;
 use tempo_coordinator::snapshot::Host;
 use tracing::Level;
@@ -612,4 +614,57 @@ fn a_requirer_that_comes_later_gets_the_encrypted_url() {
     let state = state.with_relation(crate::scene::requirer(GRAFANA, "grafana", r#"["zipkin"]"#));
     let state = after_at(&state, Event::relation_changed("tracing", GRAFANA), NOW);
     assert!(published(&state, GRAFANA).contains(&"zipkin https://tempo.obs.svc.cluster.local:9411".into()));
+}
+
+/// An authority that writes anything at all, and one whose good answer is damaged somewhere.
+#[test]
+fn authorities_may_write_anything() {
+    let before = encrypted();
+    let good = before.relation("certificates", CA).unwrap().remote_app_data["certificates"].clone();
+    let known = prop::sample::select(vec![
+        "null",
+        "0",
+        "[]",
+        "{}",
+        "[null]",
+        "[[]]",
+        "[{}]",
+        "\"\"",
+        "[{\"ca\": 1}]",
+        "\u{feff}",
+        "a;}\nserver{}",
+        "\u{0}",
+    ]);
+    let damage = (
+        any::<prop::sample::Index>(),
+        0..40_usize,
+        prop::sample::select(vec!["", "A", "\"", "\\n", "}", "é", "\\u0000"]),
+    );
+    let damaged = damage.prop_map(move |(at, length, instead)| {
+        let at = at.index(good.len());
+        format!("{}{instead}{}", &good[..at], &good[(at + length).min(good.len())..])
+    });
+    let value = || prop_oneof![3 => damaged.clone(), 1 => known.clone().prop_map(str::to_owned), 1 => any::<String>()];
+    let bag = (value(), value(), value());
+    let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+    TestRunner::new(config)
+        .run(&bag, |(certificates, errors, capabilities)| {
+            let mut state = before.clone();
+            let data = &mut state.relation_mut("certificates", CA).unwrap().remote_app_data;
+            data.clear();
+            let texts =
+                [("certificates", certificates), ("request_errors", errors), ("capabilities", capabilities)];
+            data.extend(
+                texts
+                    .into_iter()
+                    .filter(|(_, text)| !text.is_empty())
+                    .map(|(key, text)| (key.to_owned(), text)),
+            );
+            let out = run_at(&state, answered(), NOW);
+            prop_assert!(out.result.is_ok(), "{:?}", out.result);
+            prop_assert!(speaks_tls(&out.state));
+            prop_assert!(!out.state.unit_status.message.chars().any(char::is_control));
+            Ok(())
+        })
+        .unwrap();
 }

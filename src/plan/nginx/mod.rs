@@ -7,7 +7,7 @@
 //! in one file ([`PAIR_PATH`]), which both of nginx's directives name: a file is replaced as a whole, so there is no
 //! moment at which an nginx that starts or reloads could read a certificate with the key of another one. Its path never
 //! changes, so that a renewed certificate needs no new configuration, and reaches nginx also while the cluster is
-//! incomplete and its configuration is left as it is ([`renewal`]).
+//! incomplete and its configuration is left as it is (`renewal`).
 
 mod config;
 mod telemetry;
