@@ -36,6 +36,10 @@ pub struct ModelFile {
     /// What images hold, by the name of the OCI resource; added to what the simulator knows by itself.
     #[serde(default)]
     pub images: BTreeMap<String, Image>,
+    /// Whether a changed pod template restarts an application's pods one by one, as in a real cluster, instead of counting as
+    /// rolled out at once.
+    #[serde(default)]
+    pub rollouts: bool,
 }
 
 /// One application.

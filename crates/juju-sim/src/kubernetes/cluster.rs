@@ -450,11 +450,17 @@ impl Cluster {
         }
     }
 
+    /// The revision that a `StatefulSet`'s pods have or are to get: another one for each other template.
+    pub fn template_revision(&self, namespace: &str, name: &str) -> Option<String> {
+        let object = self.get("statefulsets", namespace, name)?;
+        Some(format!("{name}-{}", digest(&object["spec"]["template"])))
+    }
+
     /// Finishes a StatefulSet's rollout: all pods run what its spec says.
     pub fn settle(&mut self, namespace: &str, name: &str) {
         let Some(object) = self.get("statefulsets", namespace, name) else { return };
         let replicas = object["spec"]["replicas"].clone();
-        let revision = format!("{name}-{}", digest(&object["spec"]["template"]));
+        let revision = self.template_revision(namespace, name);
         let status = json!({
             "observedGeneration": object["metadata"]["generation"],
             "replicas": replicas,

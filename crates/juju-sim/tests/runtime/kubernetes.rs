@@ -89,3 +89,39 @@ fn without_pods_charms_are_led_to_the_api_by_their_environment() {
     cli(&["down"]);
     assert_eq!(status["applications"]["a"]["units"]["a/0"]["workload-status"]["message"], "200");
 }
+
+#[test]
+fn a_changed_template_restarts_the_pods_one_by_one_where_the_model_says_so() {
+    let model = up("
+rollouts: true
+applications: {a: {charm: $CHARMS/reader, scale: 2, trust: true}}
+");
+    let before = [model.unit("a/0").address, model.unit("a/1").address];
+    let patch = "cd /var/run/secrets/kubernetes.io/serviceaccount && curl --silent --noproxy '*' --cacert ca.crt --fail \
+                 --header \"Authorization: Bearer $(cat token)\" --request PATCH \
+                 --header 'Content-Type: application/strategic-merge-patch+json' --data \"$0\" \
+                 https://kubernetes.default.svc/apis/apps/v1/namespaces/m/statefulsets/a";
+    let send = |data: &str| model.client.exec("a/0", None, &["sh", "-c", patch, data]).unwrap();
+    let labelled = r#"{"spec": {"template": {"metadata": {"labels": {"part": "a"}}}}}"#;
+    let answer: Value = serde_json::from_str(&send(labelled).stdout).unwrap();
+    let generation = answer["metadata"]["generation"].as_u64().unwrap();
+    assert_eq!(answer["status"]["observedGeneration"], generation - 1, "a rollout begins after the answer");
+    model.settle();
+    let after = [model.unit("a/0").address, model.unit("a/1").address];
+    assert!(before[0] != after[0] && before[1] != after[1], "{before:?} {after:?}");
+    assert!(after[1] < after[0], "the highest number is the first to go: {after:?}");
+    let hooks = model.hooks("a/1");
+    assert_eq!(hooks.iter().filter(|hook| *hook == "start").count(), 2, "{hooks:?}");
+    let set = objects(&model).into_iter().find(|object| object["kind"] == "StatefulSet").unwrap();
+    assert_eq!(set["status"]["currentRevision"], set["status"]["updateRevision"]);
+    assert_eq!(
+        (&set["status"]["updatedReplicas"], &set["status"]["observedGeneration"]),
+        (&json!(2), &json!(generation))
+    );
+
+    // The same again, and a label of the object, leave the pods alone.
+    send(labelled);
+    send(r#"{"metadata": {"labels": {"part": "a"}}}"#);
+    model.settle();
+    assert_eq!(after, [model.unit("a/0").address, model.unit("a/1").address]);
+}

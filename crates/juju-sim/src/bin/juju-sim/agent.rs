@@ -119,6 +119,7 @@ pub(crate) async fn run(model: Arc<Model>, unit: String) {
 async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
     let _turn = model.starts.acquire().await?;
     let (app, number) = split(unit).context("not a unit's name")?;
+    let revision = model.kubernetes.revision(app);
     place_charm(model, app, number).await?;
     let (name, containers, storages) = {
         let controller = model.controller();
@@ -172,6 +173,7 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
         address = Some(pod.address);
         model.pods.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), Arc::new(pod));
     }
+    model.kubernetes.made(unit, revision);
     model.change(|controller| controller.pod_ready(unit, address));
     Ok(())
 }
@@ -336,7 +338,11 @@ async fn hook(model: &Arc<Model>, unit: &str, event: &Event) -> Result<()> {
         begun.state.storages.insert(id.clone(), storage);
     }
     let base = u64::from_str_radix(&nonce[..12], 16).unwrap_or(0);
-    let session = Session::new(meta, begun.state.clone(), event.clone()).with_secret_base(base);
+    let mut session = Session::new(meta, begun.state.clone(), event.clone()).with_secret_base(base);
+    // A double runs here, a charm in its container.
+    if let (Source::Path(_), Some(root)) = (&source, model.pod(unit).and_then(|pod| pod.root(CHARM))) {
+        session = session.with_root(root);
+    }
     let session = Arc::new(Mutex::new(session));
     let mut printed = Printed::default();
     let ended = match &source {

@@ -169,6 +169,9 @@ enum Verb {
         /// Take the trust back.
         #[arg(long)]
         remove: bool,
+        /// What Juju wants to be told before it trusts: that all of the cluster is meant.
+        #[arg(long, value_parser = ["cluster"])]
+        scope: Option<String>,
     },
     /// List the objects in the cluster; with --format, show them.
     Objects,
@@ -530,7 +533,7 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             output(format, &sent, || print::yaml(&sent));
             return Ok(if sent["accepted"] == spans { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Verb::Trust { app, remove } => {
+        Verb::Trust { app, remove, scope: _ } => {
             tell(client, format, &Request::Trust { app, remove }, |_| String::new())?;
         }
         Verb::Objects => tell(client, format, &Request::Objects, print::objects)?,

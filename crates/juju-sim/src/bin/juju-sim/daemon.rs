@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -117,6 +117,14 @@ impl Model {
         self.changes.subscribe()
     }
 
+    /// What keeps the model from being settled; empty when nothing does.
+    pub(crate) fn unsettled(&self, controller: &Controller) -> Vec<String> {
+        let mut reasons = controller.unsettled(Instant::now());
+        let outdated = self.kubernetes.outdated(controller);
+        reasons.extend(outdated.iter().map(|unit| format!("{unit}: its pod is to be replaced")));
+        reasons
+    }
+
     pub(crate) fn pod(&self, unit: &str) -> Option<Arc<Pod>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner).get(unit).cloned()
     }
@@ -199,7 +207,7 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         crate::host::link_tools(Path::new("tools"), &crate::host::client()?)?;
     }
     let (ip, port) = if host.is_some() { (BRIDGE, kubernetes::PORT) } else { (Ipv4Addr::LOCALHOST, 0) };
-    let kubernetes = Kubernetes::start(&start.model.name, SocketAddr::from((ip, port)))
+    let kubernetes = Kubernetes::start(&start.model.name, SocketAddr::from((ip, port)), start.model.rollouts)
         .context("starting the cluster's API")?;
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let model = Arc::new(Model {
@@ -222,6 +230,9 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         run: start.dir.join("run"),
         stop: Notify::new(),
     });
+    if start.model.rollouts {
+        tokio::spawn(kubernetes::roll_out(Arc::clone(&model)));
+    }
     model.deploy(&start.model)?;
     let _ = fs::remove_file(&socket);
     let listener =

@@ -1,24 +1,27 @@
 //! The model's cluster as its API shows it: what Juju makes for each application, and who may do what.
 //!
-//! The API does not make pods. They follow the controller, and the objects follow them.
+//! The API does not make pods. They follow the controller, and the objects follow them. Only when the model asks for rollouts, pods
+//! are replaced because their template was changed.
 
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Result;
 use juju_sim::{
     Role,
-    kubernetes::{Account, Api, Authority, Cluster},
+    kubernetes::{Account, Api, Authority, Cluster, Rollout},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    agent::nonce,
-    controller::{Controller, Source},
+    agent::{self, nonce},
+    controller::{Controller, Source, Unit, split},
+    daemon::Model,
 };
 
 /// The API's port where the model has a network of its own.
@@ -36,6 +39,10 @@ pub(crate) struct Kubernetes {
     authority: Authority,
     namespace: String,
     shown: Mutex<Shown>,
+    /// Whether pods follow their template.
+    rollouts: bool,
+    /// Revisions of the templates that pods were made from, by unit, and of the last finished rollout, by application.
+    made: Mutex<BTreeMap<String, String>>,
 }
 
 /// What the API was told last.
@@ -56,13 +63,15 @@ struct Application {
 
 impl Kubernetes {
     /// Starts the API of a model, over TLS as everywhere.
-    pub(crate) fn start(model: &str, address: SocketAddr) -> Result<Self> {
+    pub(crate) fn start(model: &str, address: SocketAddr, rollouts: bool) -> Result<Self> {
         let authority = Authority::generate()?;
         // The first account is nobody's: an API without accounts is open to everybody.
         let nobody = Account { namespace: String::new(), name: String::new(), trusted: false };
         let cluster = Cluster::new().with_account(&nonce(), nobody).without_authorization_policies();
+        let cluster = cluster.with_rollout(if rollouts { Rollout::Manual } else { Rollout::Immediate });
         let api = Api::start_at(cluster, address, &authority)?;
-        Ok(Self { api, authority, namespace: model.to_owned(), shown: Mutex::default() })
+        let (shown, made) = Default::default();
+        Ok(Self { api, authority, namespace: model.to_owned(), shown, rollouts, made })
     }
 
     /// Shows what the controller has: applications with their units, as far as they are charms and not doubles.
@@ -87,11 +96,84 @@ impl Kubernetes {
             };
             wanted.applications.insert(name.clone(), application);
         }
-        if *shown == wanted {
-            return;
+        if *shown != wanted {
+            self.api.change(|cluster| self.show(cluster, &shown, &wanted));
+            *shown = wanted;
         }
-        self.api.change(|cluster| self.show(cluster, &shown, &wanted));
-        *shown = wanted;
+        drop(shown);
+        if self.rollouts {
+            self.show_progress(controller);
+        }
+    }
+
+    /// The revision from which a unit's pod is about to be made; to be told to [`Self::made`] once it is.
+    pub(crate) fn revision(&self, app: &str) -> String {
+        self.api.change(|cluster| cluster.template_revision(&self.namespace, app)).unwrap_or_default()
+    }
+
+    /// A unit's pod was made.
+    pub(crate) fn made(&self, unit: &str, revision: String) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), revision);
+    }
+
+    /// Units whose pods were made from another template than the one there is, in the order in which they are replaced; none
+    /// without rollouts.
+    pub(crate) fn outdated(&self, controller: &Controller) -> Vec<String> {
+        if !self.rollouts {
+            return Vec::new();
+        }
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outdated = Vec::new();
+        for (app, application) in &controller.applications {
+            let Some(revision) = self.api.change(|cluster| cluster.template_revision(&self.namespace, app))
+            else {
+                continue;
+            };
+            let units = application.units.iter().rev().filter(|(_, unit)| unit.ready && !unit.dying);
+            let names = units.map(|(number, _)| format!("{app}/{number}"));
+            outdated.extend(names.filter(|name| made.get(name).is_some_and(|made| *made != revision)));
+        }
+        outdated
+    }
+
+    /// The unit whose pod is to be replaced next: when all of its application are there, and it runs no hook.
+    fn next(&self, controller: &Controller) -> Option<String> {
+        self.outdated(controller).into_iter().find(|name| {
+            let app = split(name).and_then(|(app, _)| controller.applications.get(app));
+            let there = |unit: &Unit| unit.ready && unit.boots.len() == unit.containers.len();
+            app.is_some_and(|app| app.units.values().filter(|unit| !unit.dying).all(there))
+                && controller.unit(name).is_some_and(|unit| unit.running.is_none())
+        })
+    }
+
+    /// Says in the objects' statuses how far rollouts are.
+    fn show_progress(&self, controller: &Controller) {
+        let outdated = self.outdated(controller);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        for (app, application) in &controller.applications {
+            let prefix = format!("{app}/");
+            let old = outdated.iter().filter(|unit| unit.starts_with(&prefix)).count();
+            let units = || application.units.values().filter(|unit| !unit.dying);
+            let ready = units().filter(|unit| unit.ready).count();
+            self.api.change(|cluster| {
+                let Some(revision) = cluster.template_revision(&self.namespace, app) else { return };
+                if old == 0 && ready == units().count() {
+                    made.insert(app.clone(), revision.clone());
+                }
+                let set = cluster.get("statefulsets", &self.namespace, app);
+                let generation = set.map(|set| set["metadata"]["generation"].clone()).unwrap_or_default();
+                let status = json!({
+                    "observedGeneration": generation,
+                    "currentRevision": made.get(app).unwrap_or(&revision),
+                    "updateRevision": revision,
+                    "currentReplicas": if old == 0 { ready } else { old },
+                    "updatedReplicas": ready.saturating_sub(old),
+                    "readyReplicas": ready,
+                    "availableReplicas": ready,
+                });
+                cluster.set_status(&self.namespace, app, &status);
+            });
+        }
     }
 
     fn show(&self, cluster: &mut Cluster, shown: &Shown, wanted: &Shown) {
@@ -164,5 +246,24 @@ impl Kubernetes {
             metadata.remove("managedFields");
         }
         objects
+    }
+}
+
+/// Replaces pods whose template was changed, one after the other, for as long as the model runs.
+pub(crate) async fn roll_out(model: Arc<Model>) {
+    let mut changes = model.changes();
+    loop {
+        // What charms change in the cluster wakes nobody here.
+        let _ = tokio::time::timeout(Duration::from_millis(250), changes.changed()).await;
+        let next = {
+            let controller = model.controller();
+            model.kubernetes.follow(&controller);
+            model.kubernetes.next(&controller)
+        };
+        let Some(unit) = next else { continue };
+        if let Err(error) = agent::replace_pod(&model, &unit).await {
+            let entity = format!("unit-{}", unit.replace('/', "-"));
+            model.log.add(&entity, "ERROR", "juju-sim.pod", &format!("{error:#}"));
+        }
     }
 }

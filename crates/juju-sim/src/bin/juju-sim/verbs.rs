@@ -179,7 +179,7 @@ fn status(model: &Model) -> ModelStatus {
             pebble: model.pebble,
             reasons: model.reasons.clone(),
         },
-        settled: controller.unsettled(Instant::now()).is_empty(),
+        settled: model.unsettled(&controller).is_empty(),
         applications: applications.collect(),
         relations: relations.collect(),
     }
@@ -378,7 +378,7 @@ async fn wait(model: &Arc<Model>, apps: &[String], active: bool, timeout: Durati
     }
     let missing = wait_for(model, timeout, |model| {
         let controller = model.controller();
-        let mut reasons = controller.unsettled(Instant::now());
+        let mut reasons = model.unsettled(&controller);
         for (name, application) in &controller.applications {
             if !active || !(apps.is_empty() || apps.contains(name)) {
                 continue;
