@@ -13,7 +13,6 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use juju_sim::kubernetes::{Cluster, contract};
-use juju_sim::state::{GoalState, GoalStatus};
 use juju_sim::{Event, Outcome, Relation, State};
 use serde_json::{Value, json};
 use tempo_coordinator::kubernetes::{Access, Client, Kind};
@@ -369,9 +368,7 @@ fn a_mesh_comes_and_goes_and_the_last_unit_takes_all_of_it_away() {
 
     let mut last = application.after(&in_mesh(left), Event::UpdateStatus);
     assert_eq!(application.policies().len(), 3);
-    let mut goal = GoalState::default();
-    goal.units.insert(last.unit.clone(), GoalStatus { status: "dying".into(), since: String::new() });
-    last.goal = Some(goal);
+    last.planned_units = 0;
     application.run(&last, Event::Remove).assert_nothing_written();
     assert_eq!(application.policies(), [Value::Null; 0]);
     assert_eq!((application.remembered(record), application.remembered("tempo-pod-labels")), (None, None));

@@ -63,6 +63,10 @@ fn ordinary(line: &str) -> Option<Result<&'static str, (i32, &'static str)>> {
         "status-get --format=json --include-data" => r#"{"message":"","status":"active","status-data":{}}"#,
         "opened-ports --format=json" => r#"["80/tcp","icmp","9000-9010/tcp","443/tcp"]"#,
         "config-get --format=json" => r#"{"retention-period":"soon"}"#,
+        "goal-state --format=json" => {
+            r#"{"units":{"tempo/0":{"status":"dying","since":"x"},"tempo/1":{"status":"active"},"tempo/2":{"status":"waiting"}},
+                "relations":{}}"#
+        }
         line if line.starts_with("relation-set ") || line.starts_with("status-set ") => "",
         line if line.starts_with("open-port ") || line.starts_with("close-port ") => "",
         _ => return None,
@@ -248,4 +252,10 @@ async fn secrets_are_made_replaced_and_removed() {
         ]
     );
     assert!(!calls.iter().any(|call| call.contains("hunter22")));
+}
+
+#[tokio::test]
+async fn units_that_are_going_are_not_planned() {
+    let (leaving, _) = hook(Event::Remove, ordinary);
+    assert_eq!(leaving.planned_units().await.unwrap(), 2);
 }

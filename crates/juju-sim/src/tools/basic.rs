@@ -170,9 +170,11 @@ fn derived_goal(session: &Session) -> GoalState {
         |status: &str| GoalStatus { status: status.to_owned(), since: "2026-01-01 00:00:00Z".to_owned() };
     let mut units: std::collections::BTreeMap<_, _> =
         (0..state.planned_units).map(|n| (format!("{}/{n}", state.app()), goal("waiting"))).collect();
-    units.insert(state.unit.clone(), goal(&state.unit_status.status));
+    // Where none is planned, whoever is still there is on the way out.
+    let there = |status: &str| goal(if state.planned_units == 0 { "dying" } else { status });
+    units.insert(state.unit.clone(), there(&state.unit_status.status));
     for (unit, status) in &state.peer_statuses {
-        units.insert(unit.clone(), goal(&status.status));
+        units.insert(unit.clone(), there(&status.status));
     }
     let mut relations = std::collections::BTreeMap::<_, std::collections::BTreeMap<_, _>>::new();
     for relation in state.relations.iter().filter(|relation| !relation.peer) {
