@@ -36,7 +36,7 @@ fn ours(state: &State, api: &Api) -> State {
     let access =
         Access { url: api.url(), token: Secret::new(TOKEN), ca: String::new(), namespace: "obs".into() };
     let outcome = context().run(state, Event::ConfigChanged, async move |hook: juju_ops::Hook| {
-        charm_with(hook, "tempo-0.tempo-endpoints.obs.svc.cluster.local", Some(access)).await
+        Box::pin(charm_with(hook, "tempo-0.tempo-endpoints.obs.svc.cluster.local", Some(access))).await
     });
     outcome.assert_ok();
     outcome.state

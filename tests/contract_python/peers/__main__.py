@@ -73,7 +73,8 @@ def relation_of(endpoint, endpoints, sight):
 
 
 def secret_of(values):
-    expire = values["expire"] and datetime.fromisoformat(values["expire"])
+    # Python 3.10 does not know Z.
+    expire = values["expire"] and datetime.fromisoformat(values["expire"].replace("Z", "+00:00"))
     return Secret(values["content"], **{**values["about"], "expire": expire})
 
 
