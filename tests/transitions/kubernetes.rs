@@ -269,7 +269,7 @@ fn an_application_that_is_not_trusted_says_what_to_do() {
         assert_eq!(kind, "blocked");
         assert!(message.starts_with("[kubernetes] run `juju trust tempo --scope=cluster`: "), "{message}");
         // The rest of the charm does its work.
-        assert_eq!(outcome.opened_ports.is_empty(), false);
+        assert!(!outcome.opened_ports.is_empty());
     }
     assert_eq!(lines(&api.writes()), [""; 0]);
     api.change(|cluster| cluster.set_trusted("obs", "tempo", true));
@@ -394,7 +394,7 @@ fn a_rollout_is_waited_for_and_a_pod_that_is_not_ready_is_not() {
     let done = after(&waiting, Event::UpdateStatus, &api);
     assert_eq!(unit_status(&done), ("active", ""));
     api.change(|cluster| {
-        cluster.set_status("obs", "tempo", &json!({"readyReplicas": null, "availableReplicas": 0}))
+        cluster.set_status("obs", "tempo", &json!({"readyReplicas": null, "availableReplicas": 0}));
     });
     let unready = after(&done, Event::UpdateStatus, &api);
     assert_eq!(unit_status(&unready), ("active", ""));
