@@ -56,12 +56,18 @@ pub(crate) fn up(more: &str) -> Model {
 
 /// [`up`] with further applications, `name: {charm: …}`, and relations, `'tempo:x', 'name:y'`.
 pub(crate) fn up_with(more: &str, applications: &[&str], relations: &[&str]) -> Model {
+    up_in("", more, applications, relations)
+}
+
+/// [`up_with`] in a model with further keys, such as `rollouts: true`.
+pub(crate) fn up_in(keys: &str, more: &str, applications: &[&str], relations: &[&str]) -> Model {
     let home = tempfile::Builder::new().prefix("jsim").tempdir().expect("a folder");
     let charms = BUILT.charms.path().display();
     let applications: String = applications.iter().map(|line| format!("  {line}\n")).collect();
     let relations: String = relations.iter().map(|pair| format!("  - [{pair}]\n")).collect();
     let text = format!(
         "name: m
+{keys}
 applications:
   tempo: {{charm: {charms}/tempo, scale: 2, trust: true, options: {{{more}}}}}
   worker: {{charm: 'double:tempo-worker', options: {{role: all}}}}
