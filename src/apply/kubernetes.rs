@@ -127,14 +127,15 @@ fn outcome(
         let what = format!("{} in this cluster", Kind::AuthorizationPolicy.name());
         troubles.push((KubernetesTask::Policies, Failure::NotFound(what)));
     }
-    troubles.extend(changing);
-    let mut told = Vec::new();
+    let mut told: Vec<Trouble> = Vec::new();
     for trouble in troubles {
         // Objects that cannot be read are often so for one reason.
         if !told.contains(&trouble) {
+            tracing::warn!("Kubernetes, {}: {}", trouble.0, trouble.1);
             told.push(trouble);
         }
     }
+    told.extend(changing);
     KubernetesOutcome { troubles: told, rolling_out: rollout.is_some_and(is_under_way) }
 }
 
