@@ -307,7 +307,8 @@ fn stateful_sets() -> Vec<Step> {
             .has(json!({"spec": {"template": {"spec": {"containers": [
                 {"name": "charm", "image": "charm:1"},
                 {"name": "nginx", "image": "nginx:2", "volumeMounts": [{"name": "data", "mountPath": "/data"}]},
-            ]}}}})),
+            ]}}}}))
+            .keeps_version(),
         Step::new("pods stay those that are selected", "PATCH", one, 422)
             .patch(STRATEGIC, labels(json!({"app.kubernetes.io/name": "other"})))
             .has(failure(422, "Invalid", "*`selector` does not match template `labels`*")),
@@ -317,6 +318,12 @@ fn stateful_sets() -> Vec<Step> {
         Step::new("the selector stays", "PATCH", one, 422)
             .patch(STRATEGIC, json!({"spec": {"serviceName": "other"}}))
             .has(failure(422, "Invalid", "StatefulSet.apps \"tempo\" is invalid: spec: Forbidden: updates to statefulset spec for fields other than*")),
+        Step::new("a status is set apart from the rest", "PATCH", &format!("{one}/status"), 200)
+            .patch(MERGE, json!({"status": {"replicas": 2, "readyReplicas": 1}, "spec": {"replicas": 5}}))
+            .has(json!({
+                "status": {"replicas": 2, "readyReplicas": 1}, "spec": {"replicas": 1},
+                "metadata": {"generation": "{generation}"},
+            })),
         Step::new("its status is another matter", "PATCH", one, 200)
             .patch(MERGE, json!({"status": {"readyReplicas": 7}}))
             .has(json!({"status": {"readyReplicas": "!7"}})),
