@@ -239,6 +239,7 @@ pub struct Session {
     denied: bool,
     secret_numbers: u64,
     clock: u64,
+    root: PathBuf,
     logs: Vec<LogLine>,
     calls: Vec<CallRecord>,
 }
@@ -257,6 +258,7 @@ impl Session {
             denied: false,
             secret_numbers: 0,
             clock: 1_767_323_045,
+            root: "/".into(),
             logs: Vec::new(),
             calls: Vec::new(),
         }
@@ -276,6 +278,18 @@ impl Session {
     pub fn with_clock(mut self, unix_seconds: u64) -> Self {
         self.clock = unix_seconds;
         self
+    }
+
+    /// Sets the root of the file system that the charm sees: absolute file names in its calls count from there.
+    #[must_use]
+    pub fn with_root(mut self, root: PathBuf) -> Self {
+        self.root = root;
+        self
+    }
+
+    /// Where a file of the charm lies for this process.
+    pub(crate) fn file(&self, name: &Path) -> PathBuf {
+        name.strip_prefix("/").map_or_else(|_| name.to_owned(), |inside| self.root.join(inside))
     }
 
     /// The charm's declarations.

@@ -234,7 +234,8 @@ impl Call<'_> {
         let text = format.print(value);
         let Some(file) = args.get("o").filter(|file| !file.is_empty()) else { return Ok(text) };
         let path = self.cwd.join(file);
-        fs::write(&path, text).map_err(|error| refused(open_error(&path.display().to_string(), &error)))?;
+        fs::write(self.session.file(&path), text)
+            .map_err(|error| refused(open_error(&path.display().to_string(), &error)))?;
         Ok(String::new())
     }
 
@@ -252,7 +253,8 @@ impl Call<'_> {
             Some("-") => self.stdin.unwrap_or_default().to_vec(),
             Some(file) => {
                 let path = self.cwd.join(file);
-                fs::read(&path).map_err(|error| refused(open_error(&path.display().to_string(), &error)))?
+                fs::read(self.session.file(&path))
+                    .map_err(|error| refused(open_error(&path.display().to_string(), &error)))?
             }
         };
         yaml::read_map(&bytes).map_err(refused)

@@ -12,7 +12,7 @@ use super::{
     misused, no_more, open_error, quote, refused, unit_parts, yaml,
 };
 use crate::{
-    Secret,
+    Secret, Session,
     session::{SecretCreate, SecretUpdate},
     state::Access,
 };
@@ -43,14 +43,14 @@ fn is_key(key: &str) -> bool {
 }
 
 /// Files are opened by the agent, which does not run in the charm's folder: only absolute names lead anywhere.
-fn agent_file(path: &str) -> Result<Vec<u8>, String> {
+fn agent_file(session: &Session, path: &str) -> Result<Vec<u8>, String> {
     if !Path::new(path).is_absolute() {
         return Err(format!("open {path}: no such file or directory"));
     }
-    fs::read(path).map_err(|error| open_error(path, &error))
+    fs::read(session.file(Path::new(path))).map_err(|error| open_error(path, &error))
 }
 
-fn put(content: &mut Content, key: &str, value: &str) -> Result<(), Refusal> {
+fn put(session: &Session, content: &mut Content, key: &str, value: &str) -> Result<(), Refusal> {
     let (name, form) = key.split_once('#').unwrap_or((key, ""));
     if !is_key(name) {
         return Err(misused(format!("key {} not valid", quote(name))));
@@ -58,7 +58,7 @@ fn put(content: &mut Content, key: &str, value: &str) -> Result<(), Refusal> {
     let value = match form {
         // Passed on unchecked: bad base64 breaks whoever reads it later.
         "base64" => value.to_owned(),
-        "file" => base64_encode(agent_file(value).map_err(|reason| {
+        "file" => base64_encode(agent_file(session, value).map_err(|reason| {
             misused(format!("reading content for secret key {}: {reason}", quote(name)))
         })?),
         _ => base64_encode(value),
@@ -68,12 +68,12 @@ fn put(content: &mut Content, key: &str, value: &str) -> Result<(), Refusal> {
 }
 
 /// `key=value` arguments over the entries of `--file`.
-fn content(args: &Args, words: &[String]) -> Result<Content, Refusal> {
+fn content(session: &Session, args: &Args, words: &[String]) -> Result<Content, Refusal> {
     let mut content = Content::new();
     if let Some(file) = args.get("file").filter(|file| !file.is_empty()) {
-        let text = agent_file(file).map_err(misused)?;
+        let text = agent_file(session, file).map_err(misused)?;
         for (key, value) in yaml::read_map(&text).map_err(misused)? {
-            put(&mut content, &key, &value)?;
+            put(session, &mut content, &key, &value)?;
         }
     }
     for word in words {
@@ -81,7 +81,7 @@ fn content(args: &Args, words: &[String]) -> Result<Content, Refusal> {
             .split_once('=')
             .filter(|(key, value)| !key.is_empty() && !value.is_empty())
             .ok_or_else(|| misused(format!("key value {} not valid", quote(word))))?;
-        put(&mut content, key, value)?;
+        put(session, &mut content, key, value)?;
     }
     Ok(content)
 }
@@ -151,7 +151,7 @@ fn properties(call: &Call<'_>, args: &Args, words: &[String]) -> Result<(SecretU
         "unit" => true,
         other => return Err(misused(format!("secret owner {} not valid", quote(other)))),
     };
-    let content = content(args, words)?;
+    let content = content(call.session, args, words)?;
     let update = SecretUpdate {
         label: text("label"),
         description: text("description"),

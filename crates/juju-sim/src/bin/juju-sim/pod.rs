@@ -278,6 +278,11 @@ impl Pod {
         }
     }
 
+    /// Where this process finds the root of a running container.
+    pub(crate) fn root(&self, container: &str) -> Option<PathBuf> {
+        Some(Path::new("/proc").join(self.container_pid(container)?.to_string()).join("root"))
+    }
+
     fn container_pid(&self, container: &str) -> Option<u32> {
         let pid = fs::read_to_string(self.dir.join(pid_file(container))).ok()?.parse().ok()?;
         Path::new("/proc").join(u32::to_string(&pid)).exists().then_some(pid)
