@@ -1,8 +1,8 @@
 //! What the simulated API and a real server have in common: requests, and what has to be in their answers.
 //!
-//! [`core`], [`unknown`], [`custom`], [`denied`] and [`strange`] are tables of requests. [`run`] sends one of them to any server and says where the
-//! answers differ. The same tables hold for the double (`tests/kubernetes.rs`) and for a real `kube-apiserver`; a real one
-//! needs [`install`] between `unknown` and `custom`.
+//! [`core()`], [`unknown`], [`custom`], [`denied`] and [`strange`] are tables of requests. [`run`] sends one of them to any
+//! server and says where the answers differ. The same tables hold for the double (`tests/kubernetes.rs`) and for a real
+//! `kube-apiserver`; a real one needs [`install`] between `unknown` and `custom`.
 //!
 //! Placeholders are `{ns}`, the namespace, and what earlier steps have kept. In an expected answer, maps name what has to be
 //! there (`null`: must not be there), lists are compared item by item, a text with `*` around it must occur, and one with `!` in
@@ -38,7 +38,7 @@ pub struct Server {
     pub token: String,
     /// Certificate (PEM) of the authority that signed the server's; needed for `https`.
     pub ca: String,
-    /// Namespace to work in. It is made by the first step of [`core`], which fails if it exists.
+    /// Namespace to work in. It is made by the first step of [`core()`], which fails if it exists.
     pub namespace: String,
 }
 
