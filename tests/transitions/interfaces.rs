@@ -111,3 +111,15 @@ fn cluster_providers_tell_workers_all_that_the_interface_has() {
         }
     });
 }
+
+#[test]
+fn a_bucket_is_asked_for_in_any_hook_of_the_leader() {
+    let unanswered = alone().with_relation(Relation::new("s3", 7, "s3", "minio"));
+    for event in [Event::relation_created("s3", 7), Event::UpdateStatus, Event::LeaderElected] {
+        let out = run(&unanswered, event);
+        assert_eq!(out.relation("s3", 7).local_app_data["bucket"], "relation-7");
+    }
+    run(&unanswered.with_leader(false), Event::relation_created("s3", 7))
+        .assert_ok()
+        .assert_written_to(&["peers:1"]);
+}

@@ -83,22 +83,55 @@ fn crates_depend_in_one_direction() {
     assert_eq!(graph.into_keys().collect::<Vec<_>>(), ["xtask"], "every crate has its place in the list");
 }
 
-#[test]
-fn tests_that_the_architecture_names_exist() {
-    let text = fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
-    let table = text.split("## Invariants").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+/// Names of tests in the last column of a document's tables that no code has.
+fn unknown_tests(tables: &str) -> (usize, Vec<&str>) {
     let code: String = ["src", "tests", "crates", "examples", "xtask"]
         .iter()
         .flat_map(|path| sources(&repository().join(path)))
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
-    let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
-    let named =
-        rows.filter_map(|row| row.rsplit('|').nth(1)).flat_map(|cell| cell.split('`').skip(1).step_by(2));
-    let mut count = 0;
-    for name in named.filter(|name| !name.contains(' ')) {
-        assert!(code.contains(&format!("fn {name}(")), "there is no test {name}");
-        count += 1;
-    }
+    let rows = tables.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let named: Vec<&str> = rows
+        .filter_map(|row| row.rsplit('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| !name.contains(' '))
+        .collect();
+    let unknown = named.iter().copied().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    (named.len(), unknown)
+}
+
+#[test]
+fn tests_that_the_architecture_names_exist() {
+    let text = fs::read_to_string(repository().join("docs/architecture.md")).unwrap();
+    let table = text.split("## Invariants").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let (count, unknown) = unknown_tests(table);
+    assert_eq!(unknown, [""; 0]);
     assert!(count > 10, "only {count} tests are named");
+}
+
+#[test]
+fn every_row_of_the_parity_names_tests_that_exist() {
+    /// What other work is to bring.
+    const LATER: [&str; 6] = [
+        "`logging`",
+        "`metrics-endpoint`",
+        "`grafana-dashboard`",
+        "dashboards",
+        "workload version",
+        "log targets",
+    ];
+    let text = fs::read_to_string(repository().join("docs/parity.md")).unwrap();
+    let (count, unknown) = unknown_tests(&text);
+    assert_eq!(unknown, [""; 0]);
+    assert!(count > 100, "only {count} tests are named");
+    let tables = text.split("## What a refresh changes").collect::<Vec<_>>();
+    let [before, after] = tables[..] else { panic!("the section is there once") };
+    let after = after.split_once("\n## ").expect("defects come last").1;
+    for row in before.lines().chain(after.lines()).filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (first, last) = (cells[0], cells[cells.len() - 1]);
+        let is_heading = last.is_empty() || last == "shown by";
+        let is_later = last.contains("later") && LATER.iter().any(|topic| row.contains(topic));
+        assert!(is_heading || is_later || last.contains('`'), "{first}: nothing shows it");
+    }
 }
