@@ -163,7 +163,7 @@ fn a_model_that_cannot_be_deployed_says_why() {
         ("name: m\napplications: {a: {charm: ./nowhere.charm}}\n".to_owned(), "does not exist"),
         (
             "name: m\napplications: {a: {charm: double:nothing}}\n".to_owned(),
-            "double:s3, double:tempo-worker",
+            "there is no double:nothing; there are: double:",
         ),
         (
             format!("name: m\napplications: {{a: {{charm: {}, options: {{size: 3}}}}}}\n", charm.display()),
