@@ -35,6 +35,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         checks.run("format", cargo().args(["fmt", "--all", "--", "--check"]));
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
         checks.run("lints", cargo().args(lints));
+        // Targets that run on demand only are left out of "all".
+        let on_demand = [
+            "clippy",
+            "--locked",
+            "--test",
+            "contract_python",
+            "--test",
+            "kubernetes",
+            "--",
+            "-D",
+            "warnings",
+        ];
+        checks.run("lints of tests on demand", cargo().args(on_demand));
         let pages = ["doc", "--workspace", "--no-deps", "--locked", "--quiet"];
         checks.run("documentation", cargo().args(pages).env("RUSTDOCFLAGS", "-D warnings"));
         match installed_deny() {
