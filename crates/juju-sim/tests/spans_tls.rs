@@ -236,6 +236,21 @@ async fn new_connections_meet_the_new_certificate() {
 }
 
 #[tokio::test]
+async fn the_certificates_to_trust_are_read_once() {
+    let authority = Authority::new();
+    let sink = Sink::start(authority.config()).await.unwrap();
+    // A pipe, as standard input is one: nobody can read it twice.
+    let pipe = authority.folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (text, to) = (fs::read_to_string(authority.ca_file()).unwrap(), pipe.clone());
+    let writer = std::thread::spawn(move || fs::write(to, text));
+    let config = SteadyConfig { ca_file: Some(pipe), ..steadily(&sink, &authority) };
+    let (sent, ()) = under_traffic(config, more(&sink, 1)).await;
+    writer.join().unwrap().unwrap();
+    assert!(sent.is_clean(), "{sent:?}");
+}
+
+#[tokio::test]
 async fn the_probe_sees_a_moment_of_plain_text() {
     let authority = Authority::new();
     let sink = Sink::start(authority.config()).await.unwrap();

@@ -23,7 +23,8 @@ use tokio_rustls::TlsConnector;
 
 use super::body::{collect, gzip};
 use super::sink::TENANT_HEADER;
-use super::{Batch, Generator, Protocol, TlsError, Transport, export_path, grpc, jaeger, otlp, tls, zipkin};
+use super::tls::Trust;
+use super::{Batch, Generator, Protocol, TlsError, Transport, export_path, grpc, jaeger, otlp, zipkin};
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER: usize = 1 << 20;
@@ -156,7 +157,7 @@ pub enum SendError {
 /// The configuration cannot be used. Whatever happens on the network is in [`Sent`].
 pub async fn send(config: SendConfig) -> Result<Sent, SendError> {
     let timeout = config.timeout;
-    let mut exporter = Exporter::new(config)?;
+    let mut exporter = Exporter::new(config, None)?;
     exporter.within(timeout);
     let mut generator = exporter.generator();
     let mut left = exporter.config.spans;
@@ -192,7 +193,7 @@ struct Tls {
 }
 
 impl Target {
-    fn new(config: &SendConfig) -> Result<Self, SendError> {
+    fn new(config: &SendConfig, trust: Option<&Trust>) -> Result<Self, SendError> {
         let (protocol, url) = (config.protocol, config.url.as_str());
         let invalid =
             |reason: &str| SendError::Url { protocol, url: url.to_owned(), reason: reason.to_owned() };
@@ -227,10 +228,14 @@ impl Target {
             build_uri(protocol.transport(), encrypted, authority, &path).map_err(|error| invalid(&error))?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let tls = if encrypted {
-            let ca_file =
-                config.ca_file.as_ref().ok_or_else(|| SendError::NoAuthority { url: url.to_owned() })?;
+            let file = config.ca_file.as_deref();
+            let config = match (trust, file) {
+                (Some(trust), _) => trust.client(protocol.transport())?,
+                (None, Some(file)) => Trust::load(file)?.client(protocol.transport())?,
+                (None, None) => return Err(SendError::NoAuthority { url: url.to_owned() }),
+            };
             let name = ServerName::try_from(host.clone()).map_err(|error| invalid(&error.to_string()))?;
-            Some(Tls { config: tls::client(ca_file, protocol.transport())?, name })
+            Some(Tls { config, name })
         } else {
             None
         };
@@ -311,8 +316,9 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    pub(crate) fn new(config: SendConfig) -> Result<Self, SendError> {
-        let target = Target::new(&config)?;
+    /// `trust` is what the configuration's file holds; it is read here where it is needed and not given.
+    pub(crate) fn new(config: SendConfig, trust: Option<&Trust>) -> Result<Self, SendError> {
+        let target = Target::new(&config, trust)?;
         if let Some(tenant) = &config.tenant {
             hyper::header::HeaderValue::from_str(tenant).map_err(|_| SendError::Tenant(tenant.clone()))?;
         }
@@ -354,7 +360,7 @@ impl Exporter {
         let mut config = self.config.clone();
         config.tls = false;
         config.url = config.url.replacen("https://", "http://", 1);
-        let mut plain = Self::new(config)?;
+        let mut plain = Self::new(config, None)?;
         // A URL that names no port means another one without TLS.
         plain.target.port = self.target.port;
         Ok(plain)

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::send::Exporter;
+use super::tls::Trust;
 use super::{Protocol, SendConfig, SendError};
 
 /// The service from which the spans of the plain-text probe come. A sink that counts any has taken plain text.
@@ -116,15 +117,16 @@ impl Steady {
 /// # Errors
 /// The configuration cannot be used. Whatever happens on the network is in [`Steady`].
 pub async fn steady(config: SteadyConfig, stop: impl Future<Output = ()>) -> Result<Steady, SendError> {
+    let trust = config.ca_file.as_deref().map(Trust::load).transpose()?;
     let mut exporters = Vec::new();
     for (&protocol, url) in &config.receivers {
         let exporter = |service_name: &str| {
-            Exporter::new(SendConfig {
+            let config = SendConfig {
                 tls: config.tls,
-                ca_file: config.ca_file.clone(),
                 service_name: service_name.to_owned(),
                 ..SendConfig::new(protocol, url.as_str())
-            })
+            };
+            Exporter::new(config, trust.as_ref())
         };
         let encrypted = exporter(&config.service_name)?;
         let probe = if config.probe_plain && encrypted.is_encrypted() {

@@ -66,22 +66,34 @@ impl Identity {
     }
 }
 
-/// A client that trusts only the certificates in a PEM file and what they signed.
-///
-/// It begins every connection anew: a resumed one would not look at the server's certificate.
-pub(crate) fn client(ca_file: &Path, transport: Transport) -> Result<Arc<ClientConfig>, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca_file)? {
-        roots.add(certificate).map_err(|error| TlsError::new(ca_file, error))?;
+/// The certificates that a sender trusts, and whatever they signed.
+#[derive(Debug, Clone)]
+pub(crate) struct Trust {
+    roots: Arc<RootCertStore>,
+    file: PathBuf,
+}
+
+impl Trust {
+    /// Reads a PEM file, once: it may be the standard input.
+    pub(crate) fn load(file: &Path) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|error| TlsError::new(file, error))?;
+        }
+        Ok(Self { roots: Arc::new(roots), file: file.to_owned() })
     }
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::new(ca_file, error))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.resumption = Resumption::disabled();
-    config.alpn_protocols = alpn(transport);
-    Ok(Arc::new(config))
+
+    /// A client that begins every connection anew: a resumed one would not look at the server's certificate.
+    pub(crate) fn client(&self, transport: Transport) -> Result<Arc<ClientConfig>, TlsError> {
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::new(&self.file, error))?
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = alpn(transport);
+        Ok(Arc::new(config))
+    }
 }
 
 fn server(files: &TlsFiles, transport: Transport) -> Result<Arc<ServerConfig>, TlsError> {
