@@ -1,6 +1,8 @@
 //! The compiled charm in a whole model on this machine: real namespaces, real Pebble, real nginx, real spans.
 
 mod faults;
+mod ingress;
 mod kubernetes;
 mod model;
+mod tls;
 mod traffic;

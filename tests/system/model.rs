@@ -15,7 +15,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 /// A model that ends with the value.
 pub(crate) struct Model {
     pub(crate) client: Client,
-    _home: TempDir,
+    home: TempDir,
 }
 
 /// Folders with the coordinator and with the requirer of the examples, and the simulator's program.
@@ -84,7 +84,7 @@ applications:
     let file = home.path().join("model.yaml");
     std::fs::write(&file, text).expect("a file");
     let client = Client::up(&BUILT.simulator, home.path(), &file).expect("the model comes up");
-    let model = Model { client, _home: home };
+    let model = Model { client, home };
     let status = model.client.status().expect("a status");
     let what = &status.simulator;
     assert!(what.pods && what.pebble, "run `cargo xtask tools` first; missing: {}", what.reasons.join("; "));
@@ -151,17 +151,30 @@ impl Model {
     /// Sends spans from a pod to a published URL, without TLS.
     #[track_caller]
     pub(crate) fn send(&self, from: &str, receiver: &(String, String), spans: u64) -> Sent {
-        self.send_spans(from, receiver, spans, false)
+        self.send_spans(from, receiver, spans, false, None)
     }
 
     /// Sends spans from a pod to a published URL over TLS, trusting the authorities of the model.
     #[track_caller]
     pub(crate) fn send_over_tls(&self, from: &str, receiver: &(String, String), spans: u64) -> Sent {
-        self.send_spans(from, receiver, spans, true)
+        self.send_spans(from, receiver, spans, true, None)
+    }
+
+    /// [`Model::send_over_tls`], trusting this authority and nobody else.
+    #[track_caller]
+    pub(crate) fn send_trusting(&self, ca: &str, from: &str, to: &(String, String), spans: u64) -> Sent {
+        self.send_spans(from, to, spans, true, Some(ca.to_owned()))
     }
 
     #[track_caller]
-    fn send_spans(&self, from: &str, (protocol, url): &(String, String), spans: u64, tls: bool) -> Sent {
+    fn send_spans(
+        &self,
+        from: &str,
+        (protocol, url): &(String, String),
+        spans: u64,
+        tls: bool,
+        ca: Option<String>,
+    ) -> Sent {
         let request = Request::SendSpans {
             unit: from.to_owned(),
             protocol: protocol.clone(),
@@ -169,7 +182,7 @@ impl Model {
             spans,
             timeout: 60.0,
             tls,
-            ca: None,
+            ca,
         };
         self.client.ask(&request).expect("the sender runs")
     }
@@ -225,6 +238,13 @@ impl Model {
         self.until("spans arrive", |model| {
             counts(model).iter().zip(&before).all(|(now, before)| *now >= before + 10)
         });
+    }
+
+    /// What a process beside the charms said, by the name of its log.
+    #[track_caller]
+    pub(crate) fn container_log(&self, name: &str) -> String {
+        let file = self.home.path().join("m/logs").join(format!("{name}.log"));
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     }
 
     /// How often a unit's nginx was told to reload, as the charm says in its log.
