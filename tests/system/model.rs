@@ -63,8 +63,8 @@ pub(crate) fn up_with(more: &str, applications: &[&str], relations: &[&str]) -> 
 pub(crate) fn up_in(keys: &str, more: &str, applications: &[&str], relations: &[&str]) -> Model {
     let home = tempfile::Builder::new().prefix("jsim").tempdir().expect("a folder");
     let charms = BUILT.charms.path().display();
-    let applications: String = applications.iter().map(|line| format!("  {line}\n")).collect();
-    let relations: String = relations.iter().map(|pair| format!("  - [{pair}]\n")).collect();
+    let applications = applications.iter().fold(String::new(), |text, line| text + "  " + line + "\n");
+    let relations = relations.iter().fold(String::new(), |text, pair| text + "  - [" + pair + "]\n");
     let text = format!(
         "name: m
 {keys}
@@ -206,7 +206,9 @@ impl Model {
                 let _ = self.0.client.exec(self.1, None, &["sh", "-c", &line]);
             }
         }
-        let to: String = receivers.iter().map(|(protocol, url)| format!(" --to {protocol}={url}")).collect();
+        let to = receivers
+            .iter()
+            .fold(String::new(), |text, (protocol, url)| text + " --to " + protocol + "=" + url);
         let line = format!(
             "echo $$ > {PID}; exec juju-sim workload steady{to} --rate 10 --patience 20 --until-stopped \
              --tls --ca-file /dev/stdin --probe-plain --format json"
