@@ -3,6 +3,7 @@
 mod faults;
 mod ingress;
 mod kubernetes;
+#[allow(dead_code)] // some of it is for tests/traefik
 mod model;
 mod tls;
 mod traffic;
