@@ -609,8 +609,29 @@ mod decisions {
         scene.now = NOW + 9 * DAY;
         let new = scene.settle().unwrap();
         scene.issue(&new, scene.now + 30, scene.now + 20 * DAY);
+        assert_eq!(scene.settle(), None, "another request would get another one like it");
+        assert_eq!(scene.requests(), [old.as_str(), new.as_str()]);
         assert_eq!(scene.in_use(), Some(old));
         scene.now += 30;
+        assert_eq!(scene.settle(), None);
+        assert_eq!((scene.requests(), scene.in_use()), (vec![new.as_str()], Some(new.clone())));
+
+        // Also where it is for other names: until then, nobody could use it.
+        scene.wanted = names(&["b.example"]);
+        let other = scene.settle().unwrap();
+        scene.issue(&other, scene.now + 30, scene.now + 20 * DAY);
+        assert_eq!((scene.settle(), scene.in_use()), (None, Some(new)));
+        scene.now += 30;
+        assert_eq!((scene.settle(), scene.in_use()), (None, Some(other)));
+    }
+
+    #[test]
+    fn a_renewed_certificate_that_begins_before_the_old_one_is_used_nevertheless() {
+        let (mut scene, _) = Scene::certified();
+        scene.now = NOW + 9 * DAY;
+        let new = scene.settle().unwrap();
+        scene.issue(&new, NOW - DAY, NOW + 90 * DAY);
+        assert_eq!(scene.settle(), None);
         assert_eq!(scene.in_use(), Some(new));
     }
 

@@ -179,6 +179,8 @@ impl Own<'_> {
 /// - While a certificate is in use, so is its request: the old request stays beside the new one.
 /// - A new request is due if none for what is wanted is open or answered, and when a certificate has lived for
 ///   [`RENEWAL_PERCENT`] of its time. A refused request stays: asking the same again would be refused again.
+/// - A certificate that has not begun yet, as those of an authority whose clock is ahead, waits for its time beside the
+///   one before it, and nothing is asked in the meantime.
 ///
 /// ```
 /// use juju_relations::tls_certificates::{
@@ -214,13 +216,19 @@ pub fn decide(situation: Situation<'_>) -> Decision {
         .iter()
         .enumerate()
         .rfind(|(index, own)| own.wanted && matches!(own.fate, Fate::Open) && Some(*index) > settled);
-    let due =
-        in_use.as_ref().is_none_or(|assigned| !assigned.is_wanted || assigned.renew_at <= situation.now);
-    let ask = open.is_none() && due;
+    let due = in_use.as_ref().is_none_or(|assigned| !assigned.is_wanted || !is_fresh(assigned, situation.now));
+    // What has been asked for is there, and its time will come. Another request would get another one like it.
+    let coming = own.iter().rposition(|own| {
+        own.certified().is_some_and(|assigned| assigned.is_wanted && is_fresh(assigned, situation.now))
+    });
+    let coming = coming.filter(|_| due);
+    let ask = open.is_none() && coming.is_none() && due;
     let denied = open.and_then(|(_, own)| provider.refused(own.text)).cloned();
 
     let kept = |index: usize| {
-        best.is_some_and(|(_, best)| best == index) || open.is_some_and(|(open, _)| open == index)
+        best.is_some_and(|(_, best)| best == index)
+            || open.is_some_and(|(open, _)| open == index)
+            || coming == Some(index)
     };
     let keep: Vec<String> = own
         .iter()
@@ -250,10 +258,16 @@ pub fn decide(situation: Situation<'_>) -> Decision {
     }
 }
 
-/// What makes one certificate better than another: it is for what is wanted, has begun, is newer, ends later; the
-/// last two make the order of equals certain.
-fn rank(assigned: &Assigned, index: usize, now: i64) -> (bool, bool, i64, i64, usize) {
-    (assigned.is_wanted, assigned.not_before <= now, assigned.not_before, assigned.not_after, index)
+/// What makes one certificate better than another: it has begun, is for what is wanted, need not be renewed yet, is
+/// newer, ends later; the last two make the order of equals certain.
+fn rank(assigned: &Assigned, index: usize, now: i64) -> (bool, bool, bool, i64, i64, usize) {
+    let Assigned { is_wanted, not_before, not_after, .. } = *assigned;
+    (not_before <= now, is_wanted, is_fresh(assigned, now), not_before, not_after, index)
+}
+
+/// Whether it is too early to renew it.
+fn is_fresh(assigned: &Assigned, now: i64) -> bool {
+    now < assigned.renew_at
 }
 
 /// The own requests of the key, each once, with what has become of them.
