@@ -12,6 +12,7 @@ mod process;
 mod progress;
 mod test;
 mod tools;
+mod traefik;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,8 @@ enum Chore {
     Contract(contract::Options),
     /// Run the charm's Kubernetes side, and the list that the simulated API is checked with, against a real API server
     Kubernetes(kubernetes::Options),
+    /// Send spans through a real Traefik that runs the charm's routes
+    Traefik(traefik::Options),
     /// Deploy a whole tracing cluster on this machine, send spans through it, take a part away
     Demo(demo::Options),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Deny => test::deny(),
         Chore::Contract(options) => contract::run(&options),
         Chore::Kubernetes(options) => kubernetes::run(&options),
+        Chore::Traefik(options) => traefik::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
     match result {

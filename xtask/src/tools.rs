@@ -46,6 +46,7 @@ const GO_OPTIONS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-ldflag
 
 const PEBBLE_PACKAGE: &str = "github.com/canonical/pebble/cmd/pebble";
 const KUBE_APISERVER_PACKAGE: &str = "k8s.io/kubernetes/cmd/kube-apiserver";
+const TRAEFIK_PACKAGE: &str = "github.com/traefik/traefik/v3/cmd/traefik";
 
 const EXPORTER_SCRIPT: &str =
     include_str!("../../tools/nginx-prometheus-exporter/nginx-prometheus-exporter.sh");
@@ -96,6 +97,15 @@ const KUBE_APISERVER: Tool = Tool {
     recipe: || go_recipe("kube-apiserver"),
     make: |workshop| make_go(workshop, KUBE_APISERVER_PACKAGE),
     without: "nothing is compared with a real Kubernetes API",
+};
+
+/// Likewise. The simulator uses it as soon as it is there.
+const TRAEFIK: Tool = Tool {
+    name: "traefik",
+    files: &["bin/traefik"],
+    recipe: || go_recipe("traefik"),
+    make: |workshop| make_go(workshop, TRAEFIK_PACKAGE),
+    without: "no span passes a real Traefik",
 };
 
 /// Debian packages that the tools or the simulator need, each with a file or a program that shows it is there.
@@ -158,18 +168,27 @@ fn check() -> Result<Tools> {
 
 /// The program `kube-apiserver`, made if it is not there.
 pub(crate) fn kube_apiserver() -> Result<PathBuf> {
+    slow(&KUBE_APISERVER)
+}
+
+/// The program `traefik`, made if it is not there.
+pub(crate) fn traefik() -> Result<PathBuf> {
+    slow(&TRAEFIK)
+}
+
+/// The program of a tool that one check needs, made if it is not there.
+fn slow(tool: &Tool) -> Result<PathBuf> {
     let folder = folder()?;
     let _lock = lock(&folder)?;
-    if !is_current(&folder, &KUBE_APISERVER)? {
-        let step = Step::begin("making kube-apiserver, which takes some minutes");
-        let workshop = Workshop::open(&folder, &KUBE_APISERVER)?;
-        (KUBE_APISERVER.make)(&workshop)
-            .with_context(|| format!("kube-apiserver cannot be made: {}", KUBE_APISERVER.without))?;
+    if !is_current(&folder, tool)? {
+        let step = Step::begin(format!("making {}, which takes some minutes", tool.name));
+        let workshop = Workshop::open(&folder, tool)?;
+        (tool.make)(&workshop).with_context(|| format!("{} cannot be made: {}", tool.name, tool.without))?;
         workshop.stamp()?;
         workshop.close();
         step.done();
     }
-    Ok(folder.join(KUBE_APISERVER.files[0]))
+    Ok(folder.join(tool.files[0]))
 }
 
 /// Keeps others from making tools for as long as the answer lives.
