@@ -79,6 +79,8 @@ pub(crate) struct Model {
     pub(crate) kubernetes: Kubernetes,
     /// Running processes that belong to doubles.
     pub(crate) workloads: Mutex<BTreeMap<String, doubles::worker::Running>>,
+    /// Likewise: each Traefik, by unit.
+    pub(crate) proxies: Mutex<BTreeMap<String, doubles::traefik::Running>>,
     /// What answers for Pebble where there is no real one, by unit.
     pub(crate) stand_ins: Mutex<BTreeMap<String, doubles::pebble::StandIns>>,
     pub(crate) images: BTreeMap<String, Image>,
@@ -132,6 +134,7 @@ impl Model {
     /// Ends a unit's pod with all that runs in it, and removes its folder.
     pub(crate) fn end_pod(&self, unit: &str) {
         self.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        self.proxies.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         if let Some(pod) = self.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(unit) {
             pod.end();
@@ -219,6 +222,7 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         reasons: start.reasons,
         pods: Mutex::default(),
         workloads: Mutex::default(),
+        proxies: Mutex::default(),
         stand_ins: Mutex::default(),
         images: start.model.images.clone(),
         log: Log::new(&start.dir.join("debug.log"), start.foreground),
@@ -249,6 +253,7 @@ pub(crate) async fn run(start: Start) -> Result<()> {
     }
     // Processes go with the first process of the namespace, or with their handles where there is none.
     model.workloads.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    model.proxies.lock().unwrap_or_else(PoisonError::into_inner).clear();
     if model.host.is_none() {
         let _ = fs::remove_dir_all(&model.run);
     }

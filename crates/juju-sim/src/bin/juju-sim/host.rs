@@ -55,6 +55,7 @@ impl Host {
             ("juju-sim", std::env::current_exe()?),
             ("jujuc", client()?),
             ("pebble", tools.join("bin/pebble")),
+            ("traefik", tools.join("bin/traefik")),
         ] {
             let target = bin.join(name);
             if file.is_file() {

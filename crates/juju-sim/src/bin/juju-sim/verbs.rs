@@ -471,7 +471,7 @@ async fn send_spans(model: &Arc<Model>, unit: &str, options: &[&str], ca: Option
 }
 
 /// The certificates of those who hand out certificates in this model; `None` if nobody does.
-fn authorities(controller: &Controller) -> Option<String> {
+pub(crate) fn authorities(controller: &Controller) -> Option<String> {
     let relations =
         controller.relations.values().filter(|relation| relation.interface == tls_certificates::INTERFACE);
     let databags = relations.flat_map(|relation| relation.ends.iter().map(|end| relation.app_data(&end.app)));

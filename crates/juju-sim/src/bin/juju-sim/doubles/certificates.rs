@@ -39,7 +39,7 @@ actions:
 const LABEL: &str = "authority";
 const KEY: &str = "authority";
 /// How long the authority itself is valid.
-const LIFE: Duration = Duration::from_hours(20 * 365 * 24);
+pub(super) const LIFE: Duration = Duration::from_hours(20 * 365 * 24);
 
 #[derive(Deserialize)]
 struct Options {
@@ -146,7 +146,7 @@ impl Answers<'_> {
 }
 
 /// The authority of the application; a new one if there is none yet, or if it is to be replaced.
-async fn authority(hook: &Hook, now: i64, replace: bool) -> Result<Authority> {
+pub(super) async fn authority(hook: &Hook, now: i64, replace: bool) -> Result<Authority> {
     let secrets = hook.secrets();
     let stored = secrets.peek(SecretRef::Label(LABEL)).await?.ok();
     if let (Some(content), false) = (&stored, replace) {

@@ -15,7 +15,7 @@ pub(crate) mod pebble;
 mod prometheus;
 mod s3;
 mod tempo_api_client;
-mod traefik;
+pub(crate) mod traefik;
 pub(crate) mod worker;
 
 use std::{
@@ -78,30 +78,15 @@ const DOUBLES: &[Double] = &[
         meta: certificates::META,
         run: |_, hook| Box::pin(certificates::run(hook)),
     },
-    Double {
-        name: "grafana",
-        also: "",
-        meta: grafana::META,
-        run: |_, hook| Box::pin(grafana::run(hook)),
-    },
+    Double { name: "grafana", also: "", meta: grafana::META, run: |_, hook| Box::pin(grafana::run(hook)) },
     Double {
         name: "istio-ingress",
         also: "",
         meta: istio_ingress::META,
         run: |_, hook| Box::pin(istio_ingress::run(hook)),
     },
-    Double {
-        name: "loki",
-        also: "",
-        meta: loki::META,
-        run: |_, hook| Box::pin(loki::run(hook)),
-    },
-    Double {
-        name: "mesh",
-        also: "istio-beacon",
-        meta: mesh::META,
-        run: |_, hook| Box::pin(mesh::run(hook)),
-    },
+    Double { name: "loki", also: "", meta: loki::META, run: |_, hook| Box::pin(loki::run(hook)) },
+    Double { name: "mesh", also: "istio-beacon", meta: mesh::META, run: |_, hook| Box::pin(mesh::run(hook)) },
     Double {
         name: "mesh-guest",
         also: "",
@@ -127,7 +112,12 @@ const DOUBLES: &[Double] = &[
         meta: worker::META,
         run: |model, hook| Box::pin(worker::run(model, hook)),
     },
-    Double { name: "traefik", also: "", meta: traefik::META, run: |_, hook| Box::pin(traefik::run(hook)) },
+    Double {
+        name: "traefik",
+        also: "",
+        meta: traefik::META,
+        run: |model, hook| Box::pin(traefik::run(model, hook)),
+    },
 ];
 
 /// A double by either of its names.

@@ -1,14 +1,23 @@
-//! `double:traefik`: hands out a host and takes routes, as the traefik-k8s charm does. Nothing is routed.
+//! `double:traefik`: hands out a host and takes routes, as the traefik-k8s charm does.
+//!
+//! Where the simulator has the program `traefik`, it runs in the unit's pod with these routes. Elsewhere nothing is routed.
+
+mod proxy;
+
+use std::sync::Arc;
 
 use anyhow::Result;
-use juju_ops::{Hook, Remote};
+use juju_ops::{Event, Hook, Remote};
 use juju_relations::{
     EndpointMeta,
     traefik_route::{INTERFACE, ProviderAppData, TraefikRouteProvider},
 };
 use serde::Deserialize;
 
-use super::counted;
+use super::{cluster_host, counted};
+use crate::daemon::Model;
+
+pub(crate) use proxy::Running;
 
 /// What it declares.
 pub(crate) const META: &str = "
@@ -18,7 +27,7 @@ provides:
   traefik-route: {interface: traefik_route}
 config:
   options:
-    external_host: {type: string, default: traefik.example.com, description: Host that is handed out; empty withdraws it.}
+    external_host: {type: string, default: traefik.example.com, description: 'Host that is handed out; empty withdraws it, pod is the name of the own pod.'}
     scheme: {type: string, default: http, description: 'Scheme that is handed out: http or https.'}
 ";
 
@@ -28,12 +37,24 @@ struct Options {
     scheme: String,
 }
 
+/// Instead of a host: the name of the unit's pod.
+const POD: &str = "pod";
+
 /// One hook.
-pub(crate) async fn run(hook: &Hook) -> Result<()> {
+pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
     let options: Options = hook.config().await?;
     let provider = TraefikRouteProvider::new(hook, EndpointMeta::provides("traefik-route", INTERFACE))?;
+    let external_host = match options.external_host.as_str() {
+        POD => cluster_host(hook.env(), Some(&hook.env().unit)),
+        other => other.to_owned(),
+    };
+    let data = ProviderAppData { external_host, scheme: options.scheme };
     let (mut routers, mut servers, mut problem) = (0, 0, None);
+    let mut asking = Vec::new();
     for (relation, asked) in provider.published().await? {
+        if matches!(hook.event(), Event::RelationBroken(of) if of.id == *relation.id()) {
+            continue;
+        }
         let asked = match asked {
             Remote::Ready(asked) => asked,
             // Nobody is told a host before there is a route to it.
@@ -50,8 +71,13 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
             routers += dynamic.http.routers.len();
             servers += dynamic.servers();
         }
-        let data =
-            ProviderAppData { external_host: options.external_host.clone(), scheme: options.scheme.clone() };
+        asking.push((relation, asked));
+    }
+    let (told, asked): (Vec<_>, Vec<_>) = asking.into_iter().unzip();
+    let refused = proxy::serve(model, hook, (&data.scheme, &data.external_host), &asked).await?;
+    let refused = refused.into_iter().flatten().next().map(|reason| format!("Traefik: {reason}"));
+    problem = problem.or(refused);
+    for relation in told {
         if data.external_host.is_empty() {
             provider.withdraw_from(&relation).await?;
         } else {

@@ -64,7 +64,7 @@ struct Options {
 }
 
 /// Text by path; `None` where no file is to be.
-type Files = BTreeMap<PathBuf, Option<String>>;
+pub(super) type Files = BTreeMap<PathBuf, Option<String>>;
 
 /// A sink that runs in a pod.
 pub(crate) struct Running {
@@ -233,7 +233,7 @@ async fn serve(model: &Arc<Model>, unit: &str, files: Files, roles: &str) -> Res
 }
 
 /// Writes and removes files in a unit's pod.
-async fn put(model: &Arc<Model>, unit: &str, files: &Files) -> Result<()> {
+pub(super) async fn put(model: &Arc<Model>, unit: &str, files: &Files) -> Result<()> {
     let Some(pod) = model.pod(unit) else { return Ok(()) };
     let command = [INSIDE, "workload", "put"].map(str::to_owned);
     let mut process = pod
