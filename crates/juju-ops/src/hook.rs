@@ -203,17 +203,21 @@ impl Hook {
     /// How many units the application is to have once everything that has been asked for is done: those that are there or
     /// coming, without those that are going.
     pub async fn planned_units(&self) -> Result<usize, ToolError> {
-        #[derive(serde::Deserialize)]
-        struct GoalState {
-            #[serde(default)]
-            units: BTreeMap<String, Goal>,
-        }
-        #[derive(serde::Deserialize)]
-        struct Goal {
-            status: String,
-        }
-        let goal: GoalState = self.read("goal-state", ["--format=json".to_owned()]).await?;
-        Ok(goal.units.values().filter(|unit| unit.status != "dying").count())
+        Ok(self.goal_state().await?.units.values().filter(|unit| !unit.is_going()).count())
+    }
+
+    /// Whether an application that is related through an endpoint is on its way out: it has units, and all of them are
+    /// going. Of applications in other models Juju does not tell.
+    pub async fn is_going(&self, endpoint: &str, app: &str) -> Result<bool, ToolError> {
+        let goal = self.goal_state().await?;
+        let related = goal.relations.get(endpoint).into_iter().flatten();
+        let is_its = |name: &str| name.split_once('/').is_some_and(|(owner, _)| owner == app);
+        let mut units = related.filter(|(name, _)| is_its(name)).map(|(_, unit)| unit.is_going()).peekable();
+        Ok(units.peek().is_some() && units.all(|going| going))
+    }
+
+    async fn goal_state(&self) -> Result<GoalState, ToolError> {
+        self.read("goal-state", ["--format=json".to_owned()]).await
     }
 
     /// Juju secrets that this unit owns or was granted.
@@ -357,6 +361,28 @@ impl Hook {
             "maintenance" => Some(Status::Maintenance(now.message)),
             _ => None,
         })
+    }
+}
+
+/// Who is there and who is to come, as Juju tells it.
+#[derive(serde::Deserialize)]
+struct GoalState {
+    /// Units of the own application.
+    #[serde(default)]
+    units: BTreeMap<String, Goal>,
+    /// Applications and their units, by endpoint.
+    #[serde(default)]
+    relations: BTreeMap<String, BTreeMap<String, Goal>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Goal {
+    status: String,
+}
+
+impl Goal {
+    fn is_going(&self) -> bool {
+        self.status == "dying"
     }
 }
 

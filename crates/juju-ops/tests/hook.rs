@@ -65,7 +65,10 @@ fn ordinary(line: &str) -> Option<Result<&'static str, (i32, &'static str)>> {
         "config-get --format=json" => r#"{"retention-period":"soon"}"#,
         "goal-state --format=json" => {
             r#"{"units":{"tempo/0":{"status":"dying","since":"x"},"tempo/1":{"status":"active"},"tempo/2":{"status":"waiting"}},
-                "relations":{}}"#
+                "relations":{"tracing":{
+                    "old":{"status":"joined"},"old/0":{"status":"dying"},"old/1":{"status":"dying"},
+                    "older":{"status":"joined"},"older/0":{"status":"active"},"older/1":{"status":"dying"},
+                    "empty":{"status":"joined"}}}}"#
         }
         line if line.starts_with("relation-set ") || line.starts_with("status-set ") => "",
         line if line.starts_with("open-port ") || line.starts_with("close-port ") => "",
@@ -256,6 +259,16 @@ async fn secrets_are_made_replaced_and_removed() {
 
 #[tokio::test]
 async fn units_that_are_going_are_not_planned() {
-    let (leaving, _) = hook(Event::Remove, ordinary);
+    let (leaving, agent) = hook(Event::Remove, ordinary);
     assert_eq!(leaving.planned_units().await.unwrap(), 2);
+    for (endpoint, app, going) in [
+        ("tracing", "old", true),
+        ("tracing", "older", false),
+        ("tracing", "empty", false),
+        ("tracing", "elsewhere", false),
+        ("logging", "old", false),
+    ] {
+        assert_eq!(leaving.is_going(endpoint, app).await.unwrap(), going, "{endpoint} {app}");
+    }
+    assert_eq!(agent.calls.lock().unwrap().len(), 1);
 }
