@@ -618,9 +618,24 @@ impl Session {
         let grants = pending.secret_grants.keys().map(|id| ("granting secrets access", id, false));
         let revokes = pending.secret_revokes.keys().map(|id| ("revoking secrets access", id, false));
         let deletes = pending.secret_deletes.keys().map(|id| ("removing secrets", id, true));
-        updates.chain(grants).chain(revokes).chain(deletes).find_map(|(doing, id, missing_is_fine)| {
-            Some(format!("{doing}: {}", self.may_not_manage(id, missing_is_fine)?))
+        let managed =
+            updates.chain(grants).chain(revokes).chain(deletes).find_map(|(doing, id, missing_is_fine)| {
+                Some(format!("{doing}: {}", self.may_not_manage(id, missing_is_fine)?))
+            });
+        managed.or_else(|| {
+            let scopes = pending.secret_grants.values().flatten().map(|access| access.scope.as_str());
+            let scope = scopes.into_iter().find(|scope| self.is_dying(scope))?;
+            Some(format!(
+                "granting secrets access: cannot grant access to secret in scope of {} which is not alive",
+                quoted(scope)
+            ))
         })
+    }
+
+    /// Whether a tag is that of a relation that is being removed.
+    fn is_dying(&self, tag: &str) -> bool {
+        let dying = self.state.relations.iter().filter(|relation| relation.dying);
+        dying.into_iter().any(|relation| relation.tag(self.state.app(), self.role(relation)) == tag)
     }
 
     fn knows_storage(&self, name: &str) -> bool {
