@@ -1,7 +1,7 @@
 //! Keys, requests and certificates: from what is kept to what should be.
 //!
-//! All of it takes effect when the hook succeeds, or not at all: a hook that is cut leaves neither a key without its
-//! request nor a request without its key.
+//! All of it takes effect when the hook succeeds. Juju then stores one after another, secrets before databags; if it
+//! refuses something on the way, there may be a key without its request, with which the next hook asks.
 
 use std::time::Duration;
 
@@ -34,11 +34,21 @@ pub(super) async fn apply(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Resu
         }
     }
     for grant in &planned.grants {
+        if is_going(hook, &grant.app).await? {
+            tracing::debug!("{} is going and needs no key any more", grant.app);
+            continue;
+        }
         tracing::info!("letting {} read the private key", grant.app);
         let relation = RelationId::new(Endpoint::TempoCluster.as_str(), grant.relation);
         hook.secrets().grant(&SecretId::new(grant.secret.as_str()), &relation).await?;
     }
     prune(hook, snapshot, plan).await
+}
+
+/// Whether workers are being removed, or this application with all its relations. When the hook ends, Juju refuses to let
+/// them read anything more, and with that the hook, again and again; it would keep the removal from ever being done.
+async fn is_going(hook: &Hook, app: &str) -> Result<bool, ToolError> {
+    Ok(hook.planned_units().await? == 0 || hook.is_going(Endpoint::TempoCluster.as_str(), app).await?)
 }
 
 /// What [`apply`] would do, one line each.

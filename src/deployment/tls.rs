@@ -177,14 +177,17 @@ pub(super) fn tls(snapshot: &Snapshot, names: BTreeSet<String>, findings: &mut F
             denial.name, denial.code, denial.message
         ))));
     }
-    let expired = || {
+    let kept = || {
         let (key, _) = key.as_ref()?;
         last_resort(key, &provider, &stored)
     };
     let used = match decision.in_use.map(|assigned| (assigned.chain, assigned.ca)) {
         Some(used) => Some(used),
-        None => expired().map(|last| {
-            troubles.push(Trouble::Expired);
+        None => kept().map(|(not_after, last)| {
+            // Else its request was lost, with the relation that it lay in.
+            if not_after <= snapshot.now {
+                troubles.push(Trouble::Expired);
+            }
             forget.remove(&last.label);
             (last.chain.clone(), last.ca.clone().unwrap_or_default())
         }),
@@ -243,12 +246,12 @@ fn provider(relation: &RelationSnapshot, findings: &mut Findings) -> ProviderApp
     }
 }
 
-/// Of the certificates that were kept for this key and not taken back, the one that ended last.
+/// Of the certificates that were kept for this key and not taken back, the one that ends or ended last, and when.
 fn last_resort<'a>(
     key: &PrivateKey,
     provider: &ProviderAppData,
     stored: &'a [StoredCertificate],
-) -> Option<&'a StoredCertificate> {
+) -> Option<(i64, &'a StoredCertificate)> {
     let usable = stored.iter().filter(|stored| {
         let revoked = provider.issued(&stored.csr).any(|issued| issued.revoked == Some(true));
         stored.ca.is_some() && !stored.chain.is_empty() && !revoked
@@ -257,7 +260,7 @@ fn last_resort<'a>(
         let parsed = ParsedCertificate::parse(&stored.certificate).ok()?;
         (parsed.public_key == *key.public_key()).then_some((parsed.not_after, stored))
     });
-    of_key.max_by(|(one, a), (other, b)| (one, &a.label).cmp(&(other, &b.label))).map(|(_, stored)| stored)
+    of_key.max_by(|(one, a), (other, b)| (one, &a.label).cmp(&(other, &b.label)))
 }
 
 /// Words of another charm, for a status message.

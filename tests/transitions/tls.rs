@@ -9,7 +9,8 @@ use juju_relations::tls_certificates::{
     RequestAttributes, RequirerData, SigningRequest, certificate_label, private_key_label, request,
 };
 use juju_sim::event::SecretEvent;
-use juju_sim::{Context, Event, ExecHandler, Outcome, Relation, Secret, State};
+use juju_sim::state::{GoalState, GoalStatus};
+use juju_sim::{Context, Event, ExecHandler, Fault, Outcome, Relation, Secret, State};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tempo_coordinator::Surroundings;
@@ -441,6 +442,62 @@ fn each_application_of_workers_is_granted_the_key_once() {
     let key = out.state.secret_by_label(KEY_LABEL).unwrap();
     let readers: Vec<&str> = key.access.iter().map(|access| access.target.as_str()).collect();
     assert_eq!(readers, ["application-more", "application-worker"]);
+}
+
+/// Juju refuses what is granted to them when the hook ends, and whoever is refused cannot let them go.
+#[test]
+fn workers_that_are_being_removed_are_granted_nothing() {
+    let follower = after_at(&with_key(related(complete()), 0).with_leader(false), Event::ConfigChanged, NOW);
+    let certified = after_at(&sign(&follower, NOW, NOW + LIFE), answered(), NOW);
+    let mut elected = certified.with_leader(true);
+    elected.relation_mut("tempo-cluster", WORKERS).unwrap().dying = true;
+    let is =
+        |status: &str| GoalStatus { status: status.to_owned(), since: "2026-01-01 00:00:00Z".to_owned() };
+    let goal = |own: &str, worker: &str| GoalState {
+        units: [("tempo/0".to_owned(), is(own))].into(),
+        relations: [("tempo-cluster".to_owned(), [("worker/0".to_owned(), is(worker))].into())].into(),
+    };
+    for (own, worker) in [("active", "dying"), ("dying", "active")] {
+        let state = State { goal: Some(goal(own, worker)), ..elected.clone() };
+        let out = run_at(&state, Event::LeaderElected, NOW);
+        out.assert_ok();
+        assert!(out.writes().all(|call| call.tool != "secret-grant"), "{own} {worker}");
+    }
+    // What Juju does to whoever tries.
+    let state = State { goal: Some(goal("active", "active")), ..elected };
+    let refused = run_at(&state, Event::LeaderElected, NOW).result.unwrap_err().to_string();
+    assert!(refused.contains("which is not alive"), "{refused}");
+}
+
+/// Where secrets are kept may refuse to be read for a while.
+#[test]
+fn whatever_is_denied_neither_key_nor_tls_is_lost() {
+    let before = encrypted();
+    let undisturbed = run_at(&before, Event::UpdateStatus, NOW);
+    for step in 0..undisturbed.steps {
+        let context = context().with_fault(step, Fault::Refuse("permission denied".to_owned()));
+        let out = run_in(&context, &before, Event::UpdateStatus, NOW);
+        let state = &out.state;
+        assert!(nginx_conf(state).contains("listen 4318 ssl;"), "step {step}");
+        assert_eq!(pair(state), pair(&before), "step {step}");
+        // Who does not know a worker's name may ask for a certificate without it, and keeps the one with it.
+        assert_eq!(requests(state)[..1], requests(&before), "step {step}");
+        assert_eq!(state.secrets, before.secrets, "step {step}");
+    }
+}
+
+#[test]
+fn a_certificate_whose_request_was_lost_stays_in_use_and_is_not_called_expired() {
+    let mut state = encrypted();
+    let old = pair(&state);
+    let relation = state.relation_mut("certificates", CA).unwrap();
+    relation.local_unit_data.remove("certificate_signing_requests");
+    relation.remote_app_data.clear();
+    let state = after_at(&state, Event::UpdateStatus, NOW);
+    assert!(speaks_tls(&state) && pair(&state) == old);
+    assert_eq!(requests(&state).len(), 1);
+    says(&state, "[certificates] waiting for a new certificate");
+    assert!(!state.unit_status.message.contains("expired"), "{:?}", state.unit_status);
 }
 
 #[test]
