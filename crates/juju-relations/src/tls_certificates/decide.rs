@@ -216,7 +216,8 @@ pub fn decide(situation: Situation<'_>) -> Decision {
         .iter()
         .enumerate()
         .rfind(|(index, own)| own.wanted && matches!(own.fate, Fate::Open) && Some(*index) > settled);
-    let due = in_use.as_ref().is_none_or(|assigned| !assigned.is_wanted || !is_fresh(assigned, situation.now));
+    let due =
+        in_use.as_ref().is_none_or(|assigned| !assigned.is_wanted || !is_fresh(assigned, situation.now));
     // What has been asked for is there, and its time will come. Another request would get another one like it.
     let coming = own.iter().rposition(|own| {
         own.certified().is_some_and(|assigned| assigned.is_wanted && is_fresh(assigned, situation.now))
