@@ -22,7 +22,7 @@ use scene::{charm_with, complete, context, without};
 
 const MESH: u32 = 30;
 /// Longer than any call takes.
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = Duration::from_mins(1);
 /// How long the server may take to start.
 const START: Duration = Duration::from_secs(90);
 

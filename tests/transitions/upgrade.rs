@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use juju_relations::tls_certificates::{Authority, Issued, PrivateKey, RequestAttributes, request};
+use juju_ops::UnitName;
+use juju_relations::tls_certificates::{
+    Authority, Issued, KeyScope, PrivateKey, RequestAttributes, certificate_label, request,
+};
 use juju_sim::{Container, Event, Relation, Secret, State};
-use sha2::{Digest, Sha256};
 
 use crate::scene::{GRAFANA, LOKI, NOW, S3, WORKERS, alone, requirer, run, s3, worker};
 
@@ -303,7 +305,7 @@ fn a_refresh_from_the_python_charm_changes_no_databag_but_for_its_defects() {
 
 const KEY_LABEL: &str = "afd8c2bccf834997afce12c2706d2ede-private-key-0-certificates";
 
-/// The routes as PyYAML writes them, for one unit behind a Traefik that speaks TLS.
+/// The routes as Python's YAML library writes them, for one unit behind a Traefik that speaks TLS.
 fn traefik_routes() -> (String, String) {
     const WAYS: [(&str, u16); 7] = [
         ("jaeger-grpc", 14250),
@@ -350,20 +352,20 @@ fn left_behind_with_tls_ingress_and_mesh() -> State {
         request(&key, &RequestAttributes::server("tempo", names), "9b2f6f0e-0b57-4d7c-8a39-5f0e6c8d7a11")
             .expect("a request");
     let issued: Issued = authority.sign(&csr, NOW - day, NOW + 89 * day).expect("a certificate");
-    let digest: String = Sha256::digest(&csr).iter().map(|byte| format!("{byte:02x}")).collect();
+    let scope = KeyScope::Unit(UnitName::new("tempo", 0));
+    let certificate_label = certificate_label(&scope, "certificates", &csr);
     let json = |text: &str| serde_json::to_string(text).expect("a text");
 
     let mut state = left_behind();
-    let mut key_secret = Secret::new("cq8s3k7mp25c762k5vu0", "unit-tempo-0", [("private-key", key.to_pem())])
-        .with_label(KEY_LABEL);
-    key_secret = key_secret
-        .granted_to("application-worker", &format!("relation-worker.tempo-cluster#tempo.tempo-cluster"));
+    let key_secret = Secret::new("cq8s3k7mp25c762k5vu0", "unit-tempo-0", [("private-key", key.to_pem())])
+        .with_label(KEY_LABEL)
+        .granted_to("application-worker", "relation-worker.tempo-cluster#tempo.tempo-cluster");
     let certificate_secret = Secret::new(
         "cq8s3k7mp25c762k5vug",
         "unit-tempo-0",
         [("certificate", issued.certificate.as_str()), ("csr", csr.as_str())],
     )
-    .with_label(&format!("afd8c2bccf834997afce12c2706d2ede-certificate-0-certificates-{digest}"));
+    .with_label(&certificate_label);
 
     let told = &mut state.relation_mut("tempo-cluster", WORKERS).expect("it is there").local_app_data;
     told.insert(
@@ -387,14 +389,18 @@ fn left_behind_with_tls_ingress_and_mesh() -> State {
         let data = &mut relation.local_app_data;
         match relation.endpoint.as_str() {
             "tracing" | "catalogue" | "probes" | "grafana-source" => {
-                data.values_mut().for_each(|text| *text = outside(text));
+                for text in data.values_mut() {
+                    *text = outside(text);
+                }
             }
-            "tempo-api" => data.values_mut().for_each(|text| {
-                let inside = text.replace("http://", "https://");
-                let inner = inside.trim_start_matches('{').trim_end_matches('}').to_owned();
-                let ingress = outside(&inner).replace("direct_url", "ingress_url");
-                *text = format!("{{{inner}, {ingress}}}");
-            }),
+            "tempo-api" => {
+                for text in data.values_mut() {
+                    let inside = text.replace("http://", "https://");
+                    let direct = inside.trim_start_matches('{').trim_end_matches('}');
+                    let ingress = outside(direct).replace("direct_url", "ingress_url");
+                    *text = format!("{{{direct}, {ingress}}}");
+                }
+            }
             _ => {}
         }
     }

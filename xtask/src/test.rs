@@ -43,6 +43,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             "contract_python",
             "--test",
             "kubernetes",
+            "--test",
+            "traefik",
             "--",
             "-D",
             "warnings",
