@@ -102,7 +102,7 @@ pub struct RelationSnapshot {
     pub remote_app_data: Option<Databag>,
     /// Its units (of a peer relation the other units) with their data.
     pub remote_units: BTreeMap<UnitName, Option<Databag>>,
-    /// What this application has published; `None` on a follower, which may not read it.
+    /// What this application has published; `None` on a follower, which may not read it unless it is a peer relation.
     pub local_app_data: Option<Databag>,
     /// What this unit has published.
     pub local_unit_data: Option<Databag>,

@@ -125,10 +125,11 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
             Unmet::MissingRoles { roles, coming } if roles != coming => {
                 blocked(format!("[consistency] roles missing: {}", list(roles.difference(coming))));
             }
-            Unmet::MissingRoles { .. } => {}
             Unmet::NoS3 => blocked("[s3] relate an S3 provider".into()),
             Unmet::S3(None) => blocked("[s3] credentials incomplete".into()),
             Unmet::S3(Some(finding)) => blocked(format!("[s3] credentials incomplete: {finding}")),
+            // Those are told of below.
+            Unmet::MissingRoles { .. } | Unmet::NoCertificate => {}
             Unmet::NoNameserver => blocked("[nginx] the pod has no name server in /etc/resolv.conf".into()),
         }
     }
@@ -140,17 +141,25 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
         facts.push((Whom::Unit, Status::Blocked(text)));
     }
     for unmet in unmet {
-        if let Unmet::MissingRoles { roles, coming } = unmet
-            && roles == coming
-        {
-            let text = format!("[consistency] waiting for workers to come up: {}", list(&roles));
-            facts.push((Whom::Everybody, Status::Waiting(text)));
+        match unmet {
+            Unmet::MissingRoles { roles, coming } if roles == coming => {
+                let text = format!("[consistency] waiting for workers to come up: {}", list(&roles));
+                facts.push((Whom::Everybody, Status::Waiting(text)));
+            }
+            Unmet::NoCertificate => {
+                let certificates = Endpoint::Certificates;
+                let text = format!(
+                    "[{certificates}] the cluster speaks TLS, and this unit waits for its certificate"
+                );
+                facts.push((Whom::Unit, Status::Waiting(text)));
+            }
+            _ => {}
         }
     }
     if let Some(text) = trouble(Container::Nginx, &applied.nginx) {
         facts.push((Whom::Unit, Status::Waiting(text)));
     }
-    if let Some((task, failure)) = applied.kubernetes.troubles.iter().find(|trouble| passes(trouble)) {
+    if let Some((task, failure)) = applied.kubernetes.troubles.iter().find(|trouble| delays(trouble)) {
         let text = format!("[kubernetes] will try again: {task}: {failure}");
         facts.push((Whom::Unit, Status::Waiting(text)));
     }
@@ -193,10 +202,13 @@ fn notes(d: &Deployment, applied: &Applied) -> Vec<String> {
         }
         other => trouble(Container::NginxPrometheusExporter, other),
     };
-    let absent =
-        applied.kubernetes.troubles.iter().filter(|(_, failure)| matches!(failure, Failure::NotFound(_)));
+    let absent = applied.kubernetes.troubles.iter().filter(|trouble| {
+        let is_absent = matches!(trouble.1, Failure::NotFound(_));
+        is_absent || (trouble.0 == KubernetesTask::Read && is_passing(trouble))
+    });
     let absent = absent.map(|(task, failure)| format!("[kubernetes] {task}: {failure}"));
-    let tls = d.tls.troubles.iter().map(|trouble| tls_note(trouble, d.tls.is_on()));
+    let said = |trouble: &&tls::Trouble| !(d.tls.is_awaited() && **trouble == tls::Trouble::Pending);
+    let tls = d.tls.troubles.iter().filter(said).map(|trouble| tls_note(trouble, d.tls.is_on()));
     exporter
         .into_iter()
         .chain(tls)
@@ -234,8 +246,14 @@ fn is_refused((task, failure): &Trouble) -> bool {
     }
 }
 
+/// Whether something that should have changed has not. An API that could not be read may well hold all that it should,
+/// and one slow answer is no reason to call a cluster anything else than well.
+fn delays(trouble: &Trouble) -> bool {
+    trouble.0 != KubernetesTask::Read && is_passing(trouble)
+}
+
 /// Whether it may go better next time.
-fn passes(trouble: &Trouble) -> bool {
+fn is_passing(trouble: &Trouble) -> bool {
     !is_refused(trouble) && !matches!(trouble.1, Failure::Denied(_) | Failure::NotFound(_))
 }
 
@@ -447,9 +465,13 @@ mod tests {
         let text = "[kubernetes] setting the resources of nginx: conflict: conflict with \"kubectl\"";
         check(&ready(), &conflict, ("blocked", text), ("blocked", text));
 
+        let late = with(KubernetesTask::Labels, Failure::Late);
+        let text = format!("[kubernetes] will try again: {}: no answer in time", KubernetesTask::Labels);
+        check(&ready(), &late, ("waiting", &text), ("active", ""));
+        // What could not be read may well be as it should.
         let late = with(KubernetesTask::Read, Failure::Late);
-        let text = "[kubernetes] will try again: reading the application's objects: no answer in time";
-        check(&ready(), &late, ("waiting", text), ("active", ""));
+        let text = "[kubernetes] reading the application's objects: no answer in time";
+        check(&ready(), &late, ("active", text), ("active", ""));
 
         let absent =
             with(KubernetesTask::Policies, Failure::NotFound("AuthorizationPolicy in this cluster".into()));

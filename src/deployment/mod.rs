@@ -252,6 +252,9 @@ pub enum Unmet {
     S3(Option<Finding>),
     /// Workers have host names, and the pod knows no name server that nginx could ask for their addresses.
     NoNameserver,
+    /// The cluster speaks TLS, and this unit has no certificate yet. In plain text it would answer nobody, and as the
+    /// leader it would take TLS from everybody.
+    NoCertificate,
 }
 
 impl Deployment {
@@ -269,13 +272,14 @@ impl Deployment {
         let workers = cluster::workers(&TEMPO_2, &related(Endpoint::TempoCluster), &mut findings);
         let hosts = worker_hosts(&TEMPO_2, &workers);
         let hosts = hosts.iter().chain([&unit_host, &app_host]).filter(|host| host.is_name());
-        let tls = tls::tls(snapshot, hosts.map(ToString::to_string).collect(), &mut findings);
+        let spoken = peers::speak_tls(&related(Endpoint::Peers));
+        let tls = tls::tls(snapshot, hosts.map(ToString::to_string).collect(), spoken, &mut findings);
         let ingress = ingress::ingress(snapshot, &mut findings);
         Self {
             tempo: TEMPO_2,
             exposure: Exposure {
                 internal: Base {
-                    scheme: if tls.is_on() { Scheme::Https } else { Scheme::Http },
+                    scheme: if tls.is_on() || tls.is_awaited() { Scheme::Https } else { Scheme::Http },
                     host: app_host.clone(),
                 },
                 external: ingress.external(),
@@ -329,6 +333,9 @@ impl Deployment {
             || self.telemetry.urls().any(|url| url.host.is_name());
         if self.nameserver.is_none() && needs_names {
             unmet.push(Unmet::NoNameserver);
+        }
+        if self.tls.is_awaited() {
+            unmet.push(Unmet::NoCertificate);
         }
         unmet
     }

@@ -4,13 +4,19 @@ use std::collections::BTreeMap;
 
 use juju_ops::{Remote, UnitName};
 use juju_relations::Wire;
-use juju_relations::tempo_peers::UnitData;
+use juju_relations::tempo_peers::{AppData, UnitData};
 
 use crate::names::Endpoint;
 use crate::snapshot::RelationSnapshot;
 
 use super::address::Host;
 use super::{Findings, key_and_reason};
+
+/// Whether the application speaks TLS, as a leader with a certificate has noted.
+pub(super) fn speak_tls(relations: &[&RelationSnapshot]) -> bool {
+    let noted = |relation: &&RelationSnapshot| AppData::read(relation.local_app_data.as_ref()).ok();
+    relations.iter().filter_map(noted).any(|data| data.tls == Some(true))
+}
 
 /// Where those are that have said so, in the order of their numbers. One that has not is left out: it is new, and says
 /// so in one of its first hooks.

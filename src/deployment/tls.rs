@@ -27,6 +27,7 @@ const COMMON_NAME_LIMIT: usize = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     in_use: Option<CertifiedKey>,
+    awaited: bool,
     /// What is asked of the authority; `None` while none is related.
     pub request: Option<Request>,
     /// What to keep of its answers.
@@ -111,6 +112,11 @@ impl Tls {
         self.in_use.is_some()
     }
 
+    /// Whether it has to wait for a certificate, because the cluster speaks TLS already.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+
     /// The key and certificate that it does so with.
     pub fn in_use(&self) -> Option<&CertifiedKey> {
         self.in_use.as_ref()
@@ -122,8 +128,14 @@ fn certificate_prefix(snapshot: &Snapshot) -> String {
     format!("{LABEL_ID}-certificate-{}-", snapshot.identity.unit.number())
 }
 
-/// What is in use and what is to be asked for. `names` are the hosts that the certificate is to be for.
-pub(super) fn tls(snapshot: &Snapshot, names: BTreeSet<String>, findings: &mut Findings) -> Tls {
+/// What is in use and what is to be asked for. `names` are the hosts that the certificate is to be for; `spoken` is
+/// whether the cluster speaks TLS, whatever this unit does.
+pub(super) fn tls(
+    snapshot: &Snapshot,
+    names: BTreeSet<String>,
+    spoken: bool,
+    findings: &mut Findings,
+) -> Tls {
     let scope = KeyScope::Unit(snapshot.identity.unit.clone());
     let key_label = private_key_label(&scope, Endpoint::Certificates.as_str());
     let secrets = &snapshot.certificates.secrets;
@@ -212,6 +224,12 @@ pub(super) fn tls(snapshot: &Snapshot, names: BTreeSet<String>, findings: &mut F
             names,
         })
     });
+    // What an authority takes back is not to be used, and not to be waited for either.
+    let is_revoked = requested.iter().any(|request| {
+        let mut issued = provider.issued(&request.certificate_signing_request);
+        issued.any(|issued| issued.revoked == Some(true))
+    });
+    let awaited = spoken && in_use.is_none() && !is_revoked;
     let keep = requested
         .iter()
         .filter(|request| decision.keep.contains(&request.certificate_signing_request))
@@ -219,6 +237,7 @@ pub(super) fn tls(snapshot: &Snapshot, names: BTreeSet<String>, findings: &mut F
         .collect();
     Tls {
         in_use,
+        awaited,
         request: Some(Request {
             relation: relation.id,
             key_label,

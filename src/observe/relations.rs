@@ -1,7 +1,7 @@
 //! Relations, as far as the charm makes decisions from them.
 
-use futures_util::future::{try_join, try_join_all, try_join3};
-use juju_ops::{Hook, Relation, ToolError};
+use futures_util::future::{try_join, try_join_all, try_join4};
+use juju_ops::{Hook, Relation, Scope, ToolError};
 
 use crate::names::Endpoint;
 use crate::snapshot::RelationSnapshot;
@@ -14,25 +14,25 @@ pub(super) struct Parts {
     app: bool,
     /// Its units with their databags.
     units: bool,
-    /// The databag of this unit.
-    own_unit: bool,
+    /// The databag of this unit, or of this application, which followers may read of a peer relation only.
+    own: Option<Scope>,
 }
 
 /// Only that it exists.
-const EXISTENCE: Parts = Parts { app: false, units: false, own_unit: false };
+const EXISTENCE: Parts = Parts { app: false, units: false, own: None };
 const APP: Parts = Parts { app: true, ..EXISTENCE };
 const UNITS: Parts = Parts { units: true, ..EXISTENCE };
 
 /// The endpoints that decisions are made from.
 pub(super) const READ: &[(Endpoint, Parts)] = &[
     (Endpoint::Catalogue, EXISTENCE),
-    (Endpoint::Certificates, Parts { own_unit: true, ..APP }),
+    (Endpoint::Certificates, Parts { own: Some(Scope::Unit), ..APP }),
     (Endpoint::GrafanaSource, APP),
     (Endpoint::Ingress, APP),
     (Endpoint::IstioIngress, APP),
     (Endpoint::Logging, UNITS),
     (Endpoint::MetricsEndpoint, APP),
-    (Endpoint::Peers, UNITS),
+    (Endpoint::Peers, Parts { own: Some(Scope::App), ..UNITS }),
     (Endpoint::Probes, APP),
     (Endpoint::ProvideCmrMesh, APP),
     (Endpoint::ReceiveDatasource, APP),
@@ -71,15 +71,19 @@ async fn see(relation: &Relation, parts: Parts) -> Result<RelationSnapshot, Tool
         }))
         .await
     };
-    let own_unit =
-        async { if parts.own_unit { Ok(Some(relation.local_unit_data().await?)) } else { Ok(None) } };
-    let ((remote_app, remote_app_data), units, local_unit_data) = try_join3(app, units, own_unit).await?;
+    let own_unit = async {
+        if parts.own == Some(Scope::Unit) { Ok(Some(relation.local_unit_data().await?)) } else { Ok(None) }
+    };
+    let own_app =
+        async { if parts.own == Some(Scope::App) { relation.local_app_data().await } else { Ok(None) } };
+    let ((remote_app, remote_app_data), units, local_unit_data, local_app_data) =
+        try_join4(app, units, own_unit, own_app).await?;
     Ok(RelationSnapshot {
         id: relation.id().number(),
         remote_app,
         remote_app_data,
         remote_units: units.into_iter().collect(),
+        local_app_data,
         local_unit_data,
-        ..RelationSnapshot::default()
     })
 }

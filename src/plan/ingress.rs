@@ -115,7 +115,7 @@ fn dynamic(d: &Deployment, outside: Option<Scheme>) -> DynamicConfig {
 /// The scheme of the URLs behind Traefik. Its HTTP/2 without TLS, which gRPC needs, is called `h2c`.
 fn inside(d: &Deployment, transport: TransportProtocol) -> &'static str {
     match transport {
-        _ if d.tls.is_on() => "https",
+        _ if d.exposure.internal.scheme == Scheme::Https => "https",
         TransportProtocol::Grpc => "h2c",
         TransportProtocol::Http => "http",
     }

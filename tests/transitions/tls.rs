@@ -430,6 +430,57 @@ fn a_follower_has_a_certificate_of_its_own_and_as_leader_gives_it_to_the_workers
     assert!(elected.pebble.values().all(Vec::is_empty), "nothing changes for nginx");
 }
 
+/// [`encrypted`], in the eyes of a unit that has just come up: no certificate, nothing in its containers.
+fn of_a_new_unit(leader: bool) -> State {
+    let mut state = encrypted().with_leader(leader);
+    state.unit = "tempo/1".into();
+    state.secrets.clear();
+    let fresh = complete();
+    state.containers = fresh.containers.clone();
+    let nginx = state.containers.get_mut("nginx").expect("there is one");
+    nginx.execs.push(ExecHandler::new(["update-ca-certificates"]));
+    state.opened_ports.clear();
+    for relation in &mut state.relations {
+        relation.local_unit_data.clear();
+    }
+    state
+}
+
+#[test]
+fn a_new_leader_without_a_certificate_takes_tls_from_nobody() {
+    let before = of_a_new_unit(true);
+    let out = run_at(&before, Event::LeaderElected, NOW);
+    out.assert_ok();
+    assert_eq!(told_workers(&out.state), told_workers(&before));
+    for requirer in [GRAFANA, LOKI] {
+        assert_eq!(published(&out.state, requirer), published(&before, requirer));
+    }
+    let status = &out.state.unit_status;
+    assert_eq!(status.status, "waiting");
+    assert!(status.message.contains("this unit waits for its certificate"), "{}", status.message);
+
+    // Its certificate comes: the workers get its key, and all goes on.
+    let state = after_at(&sign(&out.state, NOW, NOW + LIFE), answered(), NOW);
+    assert!(speaks_tls(&state) && state.unit_status.is_active(), "{}", state.unit_status.message);
+    assert_ne!(told_workers(&state)["privkey_secret_id"], told_workers(&before)["privkey_secret_id"]);
+    assert_eq!(published(&state, LOKI), published(&before, LOKI));
+    run_at(&state, Event::UpdateStatus, NOW).assert_ok().assert_nothing_written();
+}
+
+#[test]
+fn a_new_unit_of_a_cluster_with_tls_waits_for_its_certificate() {
+    let out = run_at(&of_a_new_unit(false), Event::Start, NOW);
+    out.assert_ok();
+    assert_eq!(out.state.containers["nginx"].file_text(CONFIG), None, "nothing is served in plain text");
+    assert_eq!(out.state.unit_status.status, "waiting");
+    let state = after_at(&sign(&out.state, NOW, NOW + LIFE), answered(), NOW);
+    assert!(speaks_tls(&state) && state.unit_status.is_active(), "{}", state.unit_status.message);
+
+    // Without the authority there is nothing to wait for.
+    let state = after_at(&of_a_new_unit(false), Event::relation_broken("certificates", CA), NOW);
+    assert!(nginx_conf(&state).contains("listen 4317;"));
+}
+
 #[test]
 fn each_application_of_workers_is_granted_the_key_once() {
     let before = encrypted();

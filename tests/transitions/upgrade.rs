@@ -473,7 +473,7 @@ fn a_refresh_keeps_key_certificate_and_every_url() {
     out.assert_ok();
     assert!(out.state.unit_status.is_active(), "{}", out.state.unit_status.message);
 
-    let expected = CHANGES.iter().chain(&["ingress static", "service-mesh policies"]);
+    let expected = CHANGES.iter().chain(&["ingress static", "peers tls", "service-mesh policies"]);
     assert_eq!(differences(&before, &out.state), expected.map(|change| (*change).to_owned()).collect());
 
     // The same to Traefik, in other quotes.

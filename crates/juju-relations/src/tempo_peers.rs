@@ -1,9 +1,10 @@
 //! `tempo_peers`: units of one coordinator tell each other their host names.
 //!
-//! Every unit writes its own **unit** databag; the application databag is not used.
+//! Every unit writes its own **unit** databag, and the leader the **application** databag.
 //!
 //! | databag | key | value |
 //! |---|---|---|
+//! | application | `tls` | `true` if the application speaks TLS; otherwise not there |
 //! | unit | `fqdn` | the unit's fully qualified host name, as JSON (so with quotes) |
 //! | unit | `hostname` | the same name as plain text |
 //!
@@ -69,6 +70,19 @@ impl Wire for UnitData {
     }
 }
 
+/// The application's databag, which its leader writes and every unit reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppData {
+    /// Whether the application speaks TLS. A unit that has no certificate yet then waits for one, rather than serving in
+    /// plain text where everybody expects TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<bool>,
+}
+
+impl Wire for AppData {
+    const KEYS: &'static [&'static str] = &["tls"];
+}
+
 /// This unit among its peers, in one hook.
 #[derive(Clone)]
 pub struct TempoPeers {
@@ -131,6 +145,17 @@ mod tests {
         ]);
         assert_eq!(*UnitData::new(name).write(), *bag);
         assert_eq!(UnitData::read(Some(&bag)), Remote::Ready(UnitData::new(name)));
+    }
+
+    #[test]
+    fn the_application_says_that_it_speaks_tls_or_nothing() {
+        let spoken = AppData { tls: Some(true) };
+        assert_eq!(*spoken.write(), *Databag::from([("tls", "true")]));
+        assert_eq!(AppData::read(Some(&spoken.write())), Remote::Ready(spoken));
+        assert!(AppData::default().write().is_empty());
+        assert_eq!(AppData::default().changes(), [("tls".to_owned(), None)]);
+        let rubbish = Databag::from([("tls", "perhaps")]);
+        assert!(matches!(AppData::read(Some(&rubbish)), Remote::Invalid(_)));
     }
 
     #[test]
