@@ -481,9 +481,10 @@ async fn signals_reach_running_services() {
     let daemon = Daemon::start().await;
     let (ready, got) = (daemon.path("ready"), daemon.path("got"));
     let script = daemon.path("script");
+    // Not SIGHUP: where these tests were started by nohup, no shell can trap it.
     fs::write(
         &script,
-        format!("trap 'echo hup > {got}' HUP\n: > {ready}\nwhile true; do sleep 0.05; done\n"),
+        format!("trap 'echo it > {got}' USR1\n: > {ready}\nwhile true; do sleep 0.05; done\n"),
     )
     .unwrap();
     daemon.layer(&format!("services: {{a: {{override: replace, command: sh {script}}}}}")).await;
@@ -494,7 +495,7 @@ async fn signals_reach_running_services() {
 
     daemon.client.start(&["a"]).await.unwrap();
     daemon.until("trap", async || fs::exists(&ready).unwrap()).await;
-    daemon.client.signal("SIGHUP", &["a"]).await.unwrap();
+    daemon.client.signal("SIGUSR1", &["a"]).await.unwrap();
     daemon.until("signal", async || fs::exists(&got).unwrap()).await;
 
     let (status, message) = refused(daemon.client.signal("SIGNONSENSE", &["a"]).await);
