@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 
-use futures_util::future::try_join_all;
 use juju_ops::{Databag, Event, Hook, Relation, RelationId, Remote, ToolError};
 use serde::{Deserialize, Serialize};
 
@@ -93,19 +92,12 @@ impl<P: Party> Exchange<P> {
 
     /// Each relation with what the other application has written.
     pub async fn published(&self) -> Result<Vec<(Relation, Remote<P::Other>)>, ToolError> {
-        let read = |relation: Relation| async move {
-            let data = P::Other::read(relation.remote_app_data().await?.as_ref());
-            Ok((relation, data))
-        };
-        try_join_all(self.hook.relations(&self.endpoint.name).await?.into_iter().map(read)).await
+        crate::wire::remote_apps(&self.hook, &self.endpoint).await
     }
 
     /// Plans to tell every relation the same, on the leader; other units do nothing.
     pub async fn publish(&self, data: &P::Own) -> Result<(), ToolError> {
-        for relation in self.hook.relations(&self.endpoint.name).await? {
-            self.publish_to(&relation, data).await?;
-        }
-        Ok(())
+        crate::wire::tell_as_leader(&self.hook, &self.endpoint, data).await
     }
 
     /// Plans to tell one relation, on the leader; other units do nothing.

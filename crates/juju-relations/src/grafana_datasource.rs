@@ -31,7 +31,7 @@ use juju_ops::databag::json_text;
 use juju_ops::{Databag, DatabagError, Hook, Relation, RelationId, Remote, ToolError, UnitName};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::remote_units;
+use crate::wire::{remote_apps, remote_units};
 use crate::{EndpointError, EndpointMeta, EndpointRole, JsonText, Wire, lenient};
 
 /// Name of the interface in a charm's metadata.
@@ -289,11 +289,7 @@ impl GrafanaSourceProvider {
 
     /// Each relation with what its Grafana has answered.
     pub async fn grafanas(&self) -> Result<Vec<(Relation, Remote<GrafanaAppData>)>, ToolError> {
-        let read = |relation: Relation| async move {
-            let data = GrafanaAppData::read(relation.remote_app_data().await?.as_ref());
-            Ok((relation, data))
-        };
-        try_join_all(self.hook.relations(&self.endpoint.name).await?.into_iter().map(read)).await
+        remote_apps(&self.hook, &self.endpoint).await
     }
 }
 

@@ -24,7 +24,7 @@ use futures_util::future::try_join_all;
 use juju_ops::{Databag, Encoding, Hook, Relation, RelationId, Remote, ToolError, UnitName};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::remote_units;
+use crate::wire::{remote_apps, remote_units, tell_as_leader, tell_as_unit};
 use crate::{EndpointError, EndpointMeta, EndpointRole, JsonText, Wire};
 
 /// Name of the interface in a charm's metadata.
@@ -119,12 +119,7 @@ impl RemoteWriteRequirer {
 
     /// Plans to hand over alert rules, on the leader; other units do nothing.
     pub async fn publish(&self, data: &RequirerAppData) -> Result<(), ToolError> {
-        if self.hook.is_leader().await? {
-            for relation in self.hook.relations(&self.endpoint.name).await? {
-                relation.set_app(data.changes());
-            }
-        }
-        Ok(())
+        tell_as_leader(&self.hook, &self.endpoint, data).await
     }
 
     /// The applications that take metrics.
@@ -156,19 +151,12 @@ impl RemoteWriteProvider {
 
     /// Plans to say where this unit takes metrics.
     pub async fn publish(&self, data: &UnitData) -> Result<(), ToolError> {
-        for relation in self.hook.relations(&self.endpoint.name).await? {
-            relation.set_unit(data.changes());
-        }
-        Ok(())
+        tell_as_unit(&self.hook, &self.endpoint, data).await
     }
 
     /// Each relation with the rules of its sender.
     pub async fn rules(&self) -> Result<Vec<(Relation, Remote<RequirerAppData>)>, ToolError> {
-        let read = |relation: Relation| async move {
-            let data = RequirerAppData::read(relation.remote_app_data().await?.as_ref());
-            Ok((relation, data))
-        };
-        try_join_all(self.hook.relations(&self.endpoint.name).await?.into_iter().map(read)).await
+        remote_apps(&self.hook, &self.endpoint).await
     }
 }
 

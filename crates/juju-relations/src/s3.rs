@@ -30,7 +30,6 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::try_join_all;
 use juju_ops::{Databag, DatabagError, Encoding, Event, Hook, Relation, RelationId, Remote, ToolError};
 use serde::{Deserialize, Serialize};
 
@@ -270,11 +269,7 @@ impl S3Provider {
 
     /// Each relation with the bucket that its requirer wants.
     pub async fn requests(&self) -> Result<Vec<(Relation, Remote<RequirerAppData>)>, ToolError> {
-        let read = |relation: Relation| async move {
-            let data = RequirerAppData::read(relation.remote_app_data().await?.as_ref());
-            Ok((relation, data))
-        };
-        try_join_all(self.hook.relations(&self.endpoint.name).await?.into_iter().map(read)).await
+        crate::wire::remote_apps(&self.hook, &self.endpoint).await
     }
 
     /// Plans to answer one relation, with the memory of its request beside it. On units that are not the leader it

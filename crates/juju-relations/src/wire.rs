@@ -65,6 +65,45 @@ pub(crate) async fn relation_of_event(
     Ok(hook.relations(&endpoint.name).await?.into_iter().find(|relation| relation.id() == id))
 }
 
+/// Each relation of an endpoint with what the other application has written.
+pub(crate) async fn remote_apps<T: Wire>(
+    hook: &Hook,
+    endpoint: &EndpointMeta,
+) -> Result<Vec<(Relation, Remote<T>)>, ToolError> {
+    let read = |relation: Relation| async move {
+        let data = T::read(relation.remote_app_data().await?.as_ref());
+        Ok((relation, data))
+    };
+    try_join_all(hook.relations(&endpoint.name).await?.into_iter().map(read)).await
+}
+
+/// Plans to write the same into the application's databag of every relation of an endpoint, on the leader; other units
+/// do nothing.
+pub(crate) async fn tell_as_leader(
+    hook: &Hook,
+    endpoint: &EndpointMeta,
+    data: &impl Wire,
+) -> Result<(), ToolError> {
+    if hook.is_leader().await? {
+        for relation in hook.relations(&endpoint.name).await? {
+            relation.set_app(data.changes());
+        }
+    }
+    Ok(())
+}
+
+/// Plans to write the same into this unit's databag of every relation of an endpoint.
+pub(crate) async fn tell_as_unit(
+    hook: &Hook,
+    endpoint: &EndpointMeta,
+    data: &impl Wire,
+) -> Result<(), ToolError> {
+    for relation in hook.relations(&endpoint.name).await? {
+        relation.set_unit(data.changes());
+    }
+    Ok(())
+}
+
 /// The units on the other side with what each of them has written.
 pub(crate) async fn remote_units<T: Wire>(
     relation: &Relation,
