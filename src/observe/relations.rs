@@ -1,6 +1,6 @@
 //! Relations, as far as the charm makes decisions from them.
 
-use futures_util::future::{try_join, try_join_all, try_join4};
+use futures_util::future::{try_join_all, try_join4};
 use juju_ops::{Hook, Relation, Scope, ToolError};
 
 use crate::names::Endpoint;
@@ -10,8 +10,10 @@ use crate::snapshot::RelationSnapshot;
 /// decision needs is read; what this side has published is compared when it is written.
 #[derive(Clone, Copy)]
 pub(super) struct Parts {
-    /// The other application and its databag.
+    /// The name of the other application.
     app: bool,
+    /// Its databag.
+    app_data: bool,
     /// Its units with their databags.
     units: bool,
     /// The databag of this unit, or of this application, which followers may read of a peer relation only.
@@ -19,8 +21,9 @@ pub(super) struct Parts {
 }
 
 /// Only that it exists.
-const EXISTENCE: Parts = Parts { app: false, units: false, own: None };
-const APP: Parts = Parts { app: true, ..EXISTENCE };
+const EXISTENCE: Parts = Parts { app: false, app_data: false, units: false, own: None };
+const NAME: Parts = Parts { app: true, ..EXISTENCE };
+const APP: Parts = Parts { app_data: true, ..NAME };
 const UNITS: Parts = Parts { units: true, ..EXISTENCE };
 
 /// The endpoints that decisions are made from.
@@ -31,19 +34,19 @@ pub(super) const READ: &[(Endpoint, Parts)] = &[
     (Endpoint::Ingress, APP),
     (Endpoint::IstioIngress, APP),
     (Endpoint::Logging, UNITS),
-    (Endpoint::MetricsEndpoint, APP),
+    (Endpoint::MetricsEndpoint, NAME),
     (Endpoint::Peers, Parts { own: Some(Scope::App), ..UNITS }),
-    (Endpoint::Probes, APP),
+    (Endpoint::Probes, NAME),
     (Endpoint::ProvideCmrMesh, APP),
     (Endpoint::ReceiveDatasource, APP),
     (Endpoint::RequireCmrMesh, EXISTENCE),
     (Endpoint::S3, APP),
     (Endpoint::SelfCharmTracing, APP),
     (Endpoint::SelfWorkloadTracing, APP),
-    (Endpoint::SendRemoteWrite, Parts { app: true, ..UNITS }),
+    (Endpoint::SendRemoteWrite, Parts { units: true, ..NAME }),
     (Endpoint::ServiceMesh, APP),
-    (Endpoint::TempoApi, APP),
-    (Endpoint::TempoCluster, Parts { app: true, ..UNITS }),
+    (Endpoint::TempoApi, NAME),
+    (Endpoint::TempoCluster, Parts { units: true, ..APP }),
     (Endpoint::Tracing, APP),
 ];
 
@@ -58,7 +61,9 @@ pub(super) async fn of(
 
 async fn see(relation: &Relation, parts: Parts) -> Result<RelationSnapshot, ToolError> {
     let app = async {
-        if parts.app { try_join(relation.app(), relation.remote_app_data()).await } else { Ok((None, None)) }
+        let name = if parts.app { relation.app().await? } else { None };
+        let data = if parts.app_data { relation.remote_app_data().await? } else { None };
+        Ok((name, data))
     };
     let units = async {
         if !parts.units {

@@ -3,7 +3,7 @@
 use juju_sim::{Event, Relation, State};
 use serde_json::{Value, json};
 
-use crate::scene::{S3, after, alone, deserted, run, settled};
+use crate::scene::{S3, after, alone, complete, deserted, run, settled};
 use crate::tls::{CA, encrypted};
 
 const API: u32 = 50;
@@ -197,4 +197,22 @@ fn each_of_several_relations_is_told_the_same() {
 fn what_was_told_is_not_told_again() {
     let state = after(&everything().with_relation(traefik("https")), Event::UpdateStatus);
     run(&state, Event::UpdateStatus).assert_ok().assert_written_to(&[]);
+}
+
+#[test]
+fn what_they_write_is_not_read_where_only_their_name_counts() {
+    let mut state = complete();
+    for (id, endpoint, interface) in [
+        (70, "tempo-api", "tempo_api"),
+        (71, "probes", "blackbox_exporter_probes"),
+        (72, "metrics-endpoint", "prometheus_scrape"),
+        (73, "send-remote-write", "prometheus_remote_write"),
+    ] {
+        state = state.with_relation(Relation::new(endpoint, id, interface, "somebody"));
+    }
+    let out = run(&state, Event::UpdateStatus);
+    out.assert_ok();
+    let reads: Vec<_> = out.calls.iter().filter(|call| call.tool == "relation-get").collect();
+    assert!(!reads.is_empty());
+    assert!(reads.iter().all(|call| !call.args.contains(&"somebody".to_owned())), "{reads:#?}");
 }
