@@ -1,10 +1,10 @@
 //! `double:traefik`: hands out a host and takes routes, as the traefik-k8s charm does.
 //!
-//! Where the simulator has the program `traefik`, it runs in the unit's pod with these routes. Elsewhere nothing is routed.
+//! Where the simulator has the program `traefik` and the host is the pod's own, it runs in the unit's pod with these routes. Elsewhere nothing is routed.
 
 mod proxy;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::Result;
 use juju_ops::{Event, Hook, Remote};
@@ -44,10 +44,9 @@ const POD: &str = "pod";
 pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
     let options: Options = hook.config().await?;
     let provider = TraefikRouteProvider::new(hook, EndpointMeta::provides("traefik-route", INTERFACE))?;
-    let external_host = match options.external_host.as_str() {
-        POD => cluster_host(hook.env(), Some(&hook.env().unit)),
-        other => other.to_owned(),
-    };
+    let is_pod = options.external_host == POD;
+    let external_host =
+        if is_pod { cluster_host(hook.env(), Some(&hook.env().unit)) } else { options.external_host };
     let data = ProviderAppData { external_host, scheme: options.scheme };
     let (mut routers, mut servers, mut problem) = (0, 0, None);
     let mut asking = Vec::new();
@@ -74,7 +73,14 @@ pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
         asking.push((relation, asked));
     }
     let (told, asked): (Vec<_>, Vec<_>) = asking.into_iter().unzip();
-    let refused = proxy::serve(model, hook, (&data.scheme, &data.external_host), &asked).await?;
+    // Under another host's name nobody would reach it.
+    let refused = if is_pod {
+        proxy::serve(model, hook, (&data.scheme, &data.external_host), &asked).await?
+    } else {
+        let unit = hook.env().unit.to_string();
+        drop(model.proxies.lock().unwrap_or_else(PoisonError::into_inner).remove(&unit));
+        None
+    };
     let refused = refused.into_iter().flatten().next().map(|reason| format!("Traefik: {reason}"));
     problem = problem.or(refused);
     for relation in told {
