@@ -37,14 +37,18 @@
 
 pub mod charm;
 pub mod check;
+#[cfg(feature = "program")]
 pub mod client;
 pub mod context;
 pub mod event;
 pub mod jujuc;
+#[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(feature = "program")]
 pub mod model;
 pub mod pebble;
 pub mod session;
+#[cfg(feature = "spans")]
 pub mod spans;
 pub mod state;
 pub mod tools;

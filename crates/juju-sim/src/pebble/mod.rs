@@ -6,6 +6,7 @@
 //! Layers merge and are refused as the daemon does it. A service "runs" when its state says so; commands answer what
 //! their [`ExecHandler`] says. Nothing here waits: a start takes no second.
 
+#[cfg(feature = "processes")]
 mod front;
 
 use std::{
@@ -19,6 +20,7 @@ use juju_pebble::{
     Startup, SystemInfo,
 };
 
+#[cfg(feature = "processes")]
 pub use front::{Server, serve};
 
 use crate::state::{Container, ExecHandler, File, LabelledLayer};

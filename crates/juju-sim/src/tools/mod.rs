@@ -25,6 +25,7 @@ use output::{Format, Out};
 use crate::Session;
 
 pub use juju_ops::tools::ToolOutput;
+#[cfg(feature = "processes")]
 pub(crate) use secret::duration as go_duration;
 
 /// How a call counts when a test asks "what did the charm write?".
