@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::{
     Hook,
+    config::{Mismatch, typed},
     event::ActionEvent,
     tools::{ToolCall, ToolError},
 };
@@ -54,10 +55,7 @@ impl<'h> Action<'h> {
     /// Parameters as a struct with one field per parameter, defaults filled in by Juju.
     pub async fn params<T: DeserializeOwned>(&self) -> Result<T, ParamsError> {
         let value: Value = self.hook.read("action-get", ["--format=json".to_owned()]).await?;
-        serde_path_to_error::deserialize(value).map_err(|e| ParamsError::Parameter {
-            parameter: e.path().to_string(),
-            reason: e.into_inner().to_string(),
-        })
+        typed(value).map_err(|Mismatch { name, reason }| ParamsError::Parameter { parameter: name, reason })
     }
 
     /// Adds results. Keys are dotted paths whose parts are lower-case letters, digits and inner dashes.

@@ -131,7 +131,7 @@ pub fn json_text<T: Serialize + ?Sized>(value: &T) -> Result<String, DatabagErro
     String::from_utf8(text).map_err(|_| DatabagError::whole("is not text"))
 }
 
-fn is_juju_key(key: &str) -> bool {
+pub(crate) fn is_juju_key(key: &str) -> bool {
     JUJU_KEYS.contains(&key)
 }
 
@@ -263,7 +263,7 @@ fn json_reason(error: &serde_json::Error) -> String {
 }
 
 /// Serde says `invalid type: string "what was there", expected …`; keeps the kind and drops the value.
-fn without_data(message: &str) -> String {
+pub(crate) fn without_data(message: &str) -> String {
     let message = message.rfind(" at line ").map_or(message, |end| &message[..end]);
     for start in ["invalid type: ", "invalid value: "] {
         if let Some(rest) = message.strip_prefix(start)

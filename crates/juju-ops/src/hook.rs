@@ -1,7 +1,7 @@
 //! One run of the charm: what it may ask and what it may change.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -14,13 +14,16 @@ use tokio::sync::OnceCell;
 
 use crate::{
     action::Action,
+    apps::Apps,
+    copies::Copies,
+    databag::is_juju_key,
     env::HookEnv,
     event::Event,
     names::RelationId,
-    ports::Port,
     relation::{Relation, Scope, relation_set},
     secrets::Secrets,
-    status::{AppStatus, Status, UnitStatus},
+    state::{Kept, UnitState},
+    status::Status,
     tools::{HookTools, ToolCall, ToolError, checked},
 };
 
@@ -43,9 +46,12 @@ struct Inner {
     event: Event,
     tools: Arc<dyn HookTools>,
     containers: Containers,
-    reads: Mutex<HashMap<String, Arc<OnceCell<Value>>>>,
+    reads: Mutex<HashMap<String, Arc<OnceCell<Vec<u8>>>>>,
     writes: Mutex<BTreeMap<(RelationId, Scope), Changes>>,
     statuses: Mutex<BTreeMap<Scope, Status>>,
+    kept: Kept,
+    copies: Copies,
+    apps: Apps,
 }
 
 /// Changes of one databag. `Debug` shows the keys only: values may be secret.
@@ -74,25 +80,10 @@ pub struct Written {
     pub keys: usize,
 }
 
-/// Configuration that does not fit the type the charm reads it into.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// `config-get` failed.
-    #[error(transparent)]
-    Tool(#[from] ToolError),
-    /// An option has a value of the wrong kind.
-    #[error("configuration option {option}: {reason}")]
-    Option {
-        /// Name of the option.
-        option: String,
-        /// What is wrong with its value.
-        reason: String,
-    },
-}
-
 impl Hook {
     /// A hook with the given parts; a charm's `main` uses [`crate::run`] instead, tests and simulators use this.
     pub fn new(env: HookEnv, event: Event, tools: Arc<dyn HookTools>, containers: Containers) -> Self {
+        let apps = Apps::of(&env);
         let inner = Inner {
             env,
             event,
@@ -101,6 +92,9 @@ impl Hook {
             reads: Mutex::default(),
             writes: Mutex::default(),
             statuses: Mutex::default(),
+            kept: Kept::default(),
+            copies: Copies::default(),
+            apps,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -120,21 +114,13 @@ impl Hook {
         self.read("is-leader", ["--format=json".to_owned()]).await
     }
 
-    /// Configuration as a struct with one field per option. Options without value are absent.
-    pub async fn config<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        let value: Value = self.read("config-get", ["--format=json".to_owned()]).await?;
-        serde_path_to_error::deserialize(value).map_err(|e| ConfigError::Option {
-            option: e.path().to_string(),
-            reason: e.into_inner().to_string(),
-        })
-    }
-
     /// Relations of an endpoint by ascending number, without one that is breaking.
     pub async fn relations(&self, endpoint: &str) -> Result<Vec<Relation>, ToolError> {
         let args = ["--format=json".to_owned(), "--".into(), endpoint.to_owned()];
         let mut ids: Vec<RelationId> = self.read("relation-ids", args).await?;
         ids.retain(|id| Some(id) != self.event().broken_relation());
         ids.sort();
+        self.inner.apps.listed(endpoint, &ids);
         Ok(ids.into_iter().map(|id| self.relation(id)).collect())
     }
 
@@ -149,55 +135,9 @@ impl Hook {
         (self.inner.containers)(name)
     }
 
-    /// Sets the unit's status, unless it is that already.
-    pub async fn set_unit_status(&self, status: &Status) -> Result<(), ToolError> {
-        self.set_status(Scope::Unit, status).await
-    }
-
-    /// Sets the application's status, unless it is that already. Only the leader may.
-    pub async fn set_app_status(&self, status: &Status) -> Result<(), ToolError> {
-        self.set_status(Scope::App, status).await
-    }
-
-    /// Unit status *active*.
-    pub async fn active(&self, message: impl Into<String> + Send) -> Result<(), ToolError> {
-        self.set_unit_status(&Status::Active(message.into())).await
-    }
-
-    /// Unit status *waiting*: something else has to happen first.
-    pub async fn waiting(&self, message: impl Into<String> + Send) -> Result<(), ToolError> {
-        self.set_unit_status(&Status::Waiting(message.into())).await
-    }
-
-    /// Unit status *blocked*: only a person can help.
-    pub async fn blocked(&self, message: impl Into<String> + Send) -> Result<(), ToolError> {
-        self.set_unit_status(&Status::Blocked(message.into())).await
-    }
-
     /// Shows the workload's version in `juju status`. Sent at once.
     pub async fn set_workload_version(&self, version: &str) -> Result<(), ToolError> {
         self.change(ToolCall::new("application-version-set", ["--", version])).await
-    }
-
-    /// Ports this unit has open. Ranges and ICMP, which Kubernetes refuses, are left out.
-    pub async fn opened_ports(&self) -> Result<BTreeSet<Port>, ToolError> {
-        let ports: Vec<String> = self.read("opened-ports", ["--format=json".to_owned()]).await?;
-        Ok(ports.iter().filter_map(|port| port.parse().ok()).collect())
-    }
-
-    /// Opens and closes what differs, so that exactly `wanted` is open when the hook ends. Returns how many changed.
-    pub async fn set_ports(&self, wanted: &BTreeSet<Port>) -> Result<usize, ToolError> {
-        let open = self.opened_ports().await?;
-        let calls = wanted
-            .difference(&open)
-            .map(|port| ("open-port", port))
-            .chain(open.difference(wanted).map(|port| ("close-port", port)));
-        let mut changed = 0;
-        for (tool, port) in calls {
-            self.change(ToolCall::new(tool, ["--".to_owned(), port.to_string()])).await?;
-            changed += 1;
-        }
-        Ok(changed)
     }
 
     /// How many units the application is to have once everything that has been asked for is done: those that are there or
@@ -225,6 +165,11 @@ impl Hook {
         Secrets::new(self)
     }
 
+    /// What this unit keeps at the controller from one hook to the next.
+    pub fn state(&self) -> UnitState<'_> {
+        UnitState::new(self)
+    }
+
     /// The action that is running, if the event is one.
     pub fn action(&self) -> Option<Action<'_>> {
         match self.event() {
@@ -237,7 +182,9 @@ impl Hook {
     pub async fn differences(&self) -> Result<Vec<DatabagChange>, ToolError> {
         let planned = lock(&self.inner.writes).clone();
         let changes = planned.into_iter().map(async |((relation, scope), mut keys)| {
-            if let Some(stored) = self.relation(relation.clone()).stored(scope).await? {
+            // Juju's own keys change without us, so that only the databag itself tells what they are.
+            let whole = keys.keys().any(|key| is_juju_key(key));
+            if let Some(stored) = self.relation(relation.clone()).stored(scope, whole).await? {
                 keys.retain(|key, value| stored.get(key).map(String::as_str) != text(value.as_ref()));
             }
             Ok(DatabagChange { relation, scope, keys })
@@ -247,37 +194,63 @@ impl Hook {
         Ok(changes)
     }
 
-    /// Sends the planned databag writes: one call per databag, only with keys whose value differs.
+    /// Sends the planned writes: one call per databag, only with keys whose value differs, and one for what the unit
+    /// [keeps](Hook::state).
     ///
     /// The agent itself passes them on when the hook exits with success. A relation that has gone in the meantime is
     /// left out.
     pub async fn commit(&self) -> Result<Written, ToolError> {
         let mut written = Written::default();
+        let mut own = BTreeMap::new();
         for change in self.differences().await? {
-            match self.change(relation_set(&change.relation, change.scope, &change.keys)?).await {
+            let taken = match self.change(relation_set(&change.relation, change.scope, &change.keys)?).await {
                 Ok(()) => {
                     written.databags += 1;
                     written.keys += change.keys.len();
+                    true
                 }
                 Err(error) if error.is_gone() => {
                     tracing::warn!("{} is gone, nothing is written to it: {error}", change.relation);
+                    false
                 }
                 Err(error) => return Err(error),
+            };
+            if change.scope == Scope::Unit {
+                own.insert(change.relation, taken.then_some(change.keys));
             }
         }
-        self.discard();
+        self.inner.copies.follow(self, own).await?;
+        self.inner.kept.send(self).await?;
+        lock(&self.inner.writes).clear();
         self.forget("relation-get");
+        self.inner.apps.save();
         Ok(written)
     }
 
-    /// Drops planned databag writes, for a hook that is going to fail.
+    /// Drops planned writes, for a hook that is going to fail.
     pub fn discard(&self) {
         lock(&self.inner.writes).clear();
+        self.inner.kept.discard();
     }
 
     /// Whoever runs the hook tools.
     pub(crate) fn tools(&self) -> &Arc<dyn HookTools> {
         &self.inner.tools
+    }
+
+    /// What the unit keeps, as texts.
+    pub(crate) fn unit_state(&self) -> &Kept {
+        &self.inner.kept
+    }
+
+    /// Copies of own unit databags.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.inner.copies
+    }
+
+    /// Names of other applications.
+    pub(crate) fn apps(&self) -> &Apps {
+        &self.inner.apps
     }
 
     /// Runs a tool and decodes its JSON; the answer is remembered for the rest of the hook.
@@ -289,14 +262,17 @@ impl Hook {
         let args: Vec<String> = args.into_iter().collect();
         let key = std::iter::once(tool).chain(args.iter().map(String::as_str)).collect::<Vec<_>>().join("\0");
         let cell = lock(&self.inner.reads).entry(key).or_default().clone();
-        let value = cell
-            .get_or_try_init(async || {
-                let stdout = checked(&**self.tools(), ToolCall::new(tool, args)).await?;
-                serde_json::from_slice::<Value>(&stdout)
-                    .map_err(|e| ToolError::Output { tool, reason: e.to_string() })
-            })
-            .await?;
-        T::deserialize(value).map_err(|e| ToolError::Output { tool, reason: e.to_string() })
+        let answer = cell.get_or_try_init(|| checked(&**self.tools(), ToolCall::new(tool, args))).await?;
+        decoded(tool, answer)
+    }
+
+    /// Runs a tool and decodes its JSON.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        tool: &'static str,
+        args: impl IntoIterator<Item = String>,
+    ) -> Result<T, ToolError> {
+        decoded(tool, &checked(&**self.tools(), ToolCall::new(tool, args)).await?)
     }
 
     /// Runs a tool that changes something.
@@ -319,48 +295,16 @@ impl Hook {
         lock(&self.inner.writes).entry((id.clone(), scope)).or_default().extend(data);
     }
 
+    /// The statuses that this hook has set.
+    pub(crate) fn statuses(&self) -> MutexGuard<'_, BTreeMap<Scope, Status>> {
+        lock(&self.inner.statuses)
+    }
+
     pub(crate) fn planned_writes(&self, id: &RelationId, scope: Scope) -> Changes {
         let writes = lock(&self.inner.writes);
         let changes = writes.get(&(id.clone(), scope)).cloned().unwrap_or_default();
         // To Juju the empty text and no key are one.
         changes.into_iter().map(|(key, value)| (key, value.filter(|v| !v.is_empty()))).collect()
-    }
-
-    async fn set_status(&self, scope: Scope, status: &Status) -> Result<(), ToolError> {
-        if self.status(scope).await?.as_ref() == Some(status) {
-            return Ok(());
-        }
-        let mut args: Vec<&str> = Vec::from(if scope == Scope::App { &["--application"][..] } else { &[] });
-        args.extend(["--", status.kind()]);
-        if !status.message().is_empty() {
-            args.push(status.message());
-        }
-        self.change(ToolCall::new("status-set", args)).await?;
-        lock(&self.inner.statuses).insert(scope, status.clone());
-        Ok(())
-    }
-
-    /// The present status; `None` where it is one that a charm cannot set.
-    async fn status(&self, scope: Scope) -> Result<Option<Status>, ToolError> {
-        // The agent's own answer does not follow a status that this hook has set.
-        if let Some(status) = lock(&self.inner.statuses).get(&scope) {
-            return Ok(Some(status.clone()));
-        }
-        let mut args = vec!["--format=json".to_owned(), "--include-data".into()];
-        let now = match scope {
-            Scope::Unit => self.read::<UnitStatus>("status-get", args).await?,
-            Scope::App => {
-                args.push("--application".into());
-                self.read::<AppStatus>("status-get", args).await?.application
-            }
-        };
-        Ok(match now.status.as_str() {
-            "active" => Some(Status::Active(now.message)),
-            "waiting" => Some(Status::Waiting(now.message)),
-            "blocked" => Some(Status::Blocked(now.message)),
-            "maintenance" => Some(Status::Maintenance(now.message)),
-            _ => None,
-        })
     }
 }
 
@@ -391,7 +335,11 @@ fn text(value: Option<&String>) -> Option<&str> {
     value.map(String::as_str).filter(|value| !value.is_empty())
 }
 
+fn decoded<T: DeserializeOwned>(tool: &'static str, answer: &[u8]) -> Result<T, ToolError> {
+    serde_json::from_slice(answer).map_err(|e| ToolError::Output { tool, reason: e.to_string() })
+}
+
 /// A lock whose holder panicked still guards good data: nothing here is left half-written.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -24,6 +24,9 @@
 //! what is gone, withheld or malformed shows in the returned type ([`Remote`], `Option`).
 
 mod action;
+mod apps;
+mod copies;
+pub mod config;
 pub mod databag;
 mod env;
 mod event;
@@ -35,20 +38,23 @@ mod relation;
 pub mod remote;
 mod run;
 mod secrets;
+mod state;
 mod status;
 pub mod tools;
 
 pub use action::{Action, ParamsError};
+pub use config::ConfigError;
 pub use databag::{Databag, DatabagError, Encoding};
 pub use env::{EnvError, HookEnv};
 pub use event::{ActionEvent, CheckEvent, Event, NoticeEvent, RelationEvent, SecretEvent, StorageEvent};
-pub use hook::{ConfigError, Containers, DatabagChange, Hook, Written};
+pub use hook::{Containers, DatabagChange, Hook, Written};
 pub use names::{NameError, RelationId, UnitName};
 pub use ports::{Port, PortError, Transport};
 pub use relation::{Relation, Scope};
 pub use remote::Remote;
 pub use run::{Error, run};
 pub use secrets::{SecretAccess, SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
+pub use state::{StateError, UnitState};
 pub use status::Status;
 pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};
 

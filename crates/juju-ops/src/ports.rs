@@ -1,6 +1,11 @@
 //! Ports that Juju's firewall and service objects open for a unit.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use crate::{
+    Hook,
+    tools::{ToolCall, ToolError},
+};
 
 /// A port and its transport. Kubernetes models take single ports only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,5 +64,31 @@ impl FromStr for Port {
             _ => return Err(error()),
         };
         Ok(Self { number: number.parse().map_err(|_| error())?, transport })
+    }
+}
+
+impl Hook {
+    /// Ports this unit has open. Ranges and ICMP, which Kubernetes refuses, are left out.
+    pub async fn opened_ports(&self) -> Result<BTreeSet<Port>, ToolError> {
+        let ports: Vec<String> = self.read("opened-ports", ["--format=json".to_owned()]).await?;
+        Ok(ports.iter().filter_map(|port| port.parse().ok()).collect())
+    }
+
+    /// Opens and closes what differs, so that exactly `wanted` is open when the hook ends. Returns how many changed.
+    pub async fn set_ports(&self, wanted: &BTreeSet<Port>) -> Result<usize, ToolError> {
+        let open = self.opened_ports().await?;
+        let calls = wanted
+            .difference(&open)
+            .map(|port| ("open-port", port))
+            .chain(open.difference(wanted).map(|port| ("close-port", port)));
+        let mut changed = 0;
+        for (tool, port) in calls {
+            self.change(ToolCall::new(tool, ["--".to_owned(), port.to_string()])).await?;
+            changed += 1;
+        }
+        if changed > 0 {
+            self.forget("opened-ports");
+        }
+        Ok(changed)
     }
 }
