@@ -9,7 +9,6 @@ use std::{
 use futures_util::future::try_join_all;
 use juju_pebble::Pebble;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::{

@@ -25,12 +25,13 @@
 
 mod action;
 mod apps;
-mod copies;
 pub mod config;
+mod copies;
 pub mod databag;
 mod env;
 mod event;
 mod hook;
+pub mod jujuc;
 pub mod log;
 mod names;
 mod ports;
@@ -40,6 +41,7 @@ mod run;
 mod secrets;
 mod state;
 mod status;
+pub mod stop;
 pub mod tools;
 
 pub use action::{Action, ParamsError};
@@ -56,6 +58,7 @@ pub use run::{Error, run};
 pub use secrets::{SecretAccess, SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
 pub use state::{StateError, UnitState};
 pub use status::Status;
+pub use stop::{OrBlocked, OrFail, Stop, UserError};
 pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};
 
 /// The examples of the README compile.

@@ -47,10 +47,20 @@ impl Relation {
     }
 
     /// The other application; for a peer relation this one. `None` where Juju does not know it (any more).
+    ///
+    /// It never changes, so it is asked for once and not once per hook: `.juju-ops-relations.json` in the charm's folder
+    /// remembers it for relations that [`Hook::relations`] lists.
     pub async fn app(&self) -> Result<Option<String>, ToolError> {
+        if let Some(known) = self.hook.apps().get(&self.id) {
+            return Ok(Some(known));
+        }
         let args = ["--format=json".to_owned(), "-r".into(), self.id.to_string(), "--app".into()];
-        found(self.hook.read("relation-list", args).await)
-            .map(|app: Option<Option<String>>| app.flatten().filter(|app| !app.is_empty()))
+        let app: Option<Option<String>> = found(self.hook.read("relation-list", args).await)?;
+        let app = app.flatten().filter(|app| !app.is_empty());
+        if let Some(app) = &app {
+            self.hook.apps().learn(&self.id, app);
+        }
+        Ok(app)
     }
 
     /// Units of the other application (peers: the other units), in natural order.
@@ -81,11 +91,13 @@ impl Relation {
         Ok(stored.map(|bag| self.with_pending(bag, Scope::App)))
     }
 
-    /// This unit's databag as it will be after the hook.
+    /// This unit's databag as it will be after the hook, without what Juju itself keeps in it.
     ///
-    /// Reading it makes the agent write it back whole when the hook ends, so read it only when it matters.
+    /// Once a databag was read or written, the unit keeps a copy at the controller, and this is read from the copy: reading
+    /// the databag would make the agent write it back whole when the hook ends. What else than this crate has written is
+    /// seen in the next `config-changed`, `upgrade-charm` or `start`.
     pub async fn local_unit_data(&self) -> Result<Databag, ToolError> {
-        let stored = self.databag(&self.hook.env().unit.to_string(), Scope::Unit).await?;
+        let stored = self.hook.copies().own(&self.hook, &self.id).await?;
         Ok(self.with_pending(stored.unwrap_or_default(), Scope::Unit))
     }
 
@@ -100,23 +112,23 @@ impl Relation {
         self.hook.plan_write(&self.id, Scope::Unit, data);
     }
 
-    /// The databag as the agent has it, without what is planned.
-    pub(crate) async fn stored(&self, scope: Scope) -> Result<Option<Databag>, ToolError> {
+    /// An own databag without what is planned; that of the unit with Juju's part of it where `whole` is asked for.
+    pub(crate) async fn stored(&self, scope: Scope, whole: bool) -> Result<Option<Databag>, ToolError> {
         match scope {
             Scope::App => self.databag(self.hook.env().app(), Scope::App).await,
-            Scope::Unit => self.databag(&self.hook.env().unit.to_string(), Scope::Unit).await,
+            Scope::Unit if whole => self.databag(&self.hook.env().unit.to_string(), Scope::Unit).await,
+            Scope::Unit => self.hook.copies().own(&self.hook, &self.id).await,
         }
     }
 
-    async fn databag(&self, whose: &str, scope: Scope) -> Result<Option<Databag>, ToolError> {
+    pub(crate) async fn databag(&self, whose: &str, scope: Scope) -> Result<Option<Databag>, ToolError> {
         let mut args = vec!["--format=json".to_owned(), "-r".into(), self.id.to_string()];
         if scope == Scope::App {
             args.push("--app".into());
         }
         args.extend(["--".into(), "-".into(), whose.to_owned()]);
-        let bag: Option<Option<BTreeMap<String, String>>> =
-            found(self.hook.read("relation-get", args).await)?;
-        Ok(bag.map(|bag| bag.unwrap_or_default().into_iter().collect()))
+        let bag: Option<Option<Databag>> = found(self.hook.read("relation-get", args).await)?;
+        Ok(bag.map(Option::unwrap_or_default))
     }
 
     fn with_pending(&self, mut bag: Databag, scope: Scope) -> Databag {
