@@ -46,16 +46,19 @@ pub mod jujuc;
 pub mod kubernetes;
 #[cfg(feature = "program")]
 pub mod model;
+mod outcome;
 pub mod pebble;
 pub mod session;
 #[cfg(feature = "spans")]
 pub mod spans;
 pub mod state;
 pub mod tools;
+mod world;
 
 pub use charm::{CharmMeta, MetaError, Role};
 pub use check::{Inconsistent, check};
-pub use context::{Context, Failure, Fault, Outcome};
+pub use context::{Context, Fault};
 pub use event::Event;
+pub use outcome::{Cpu, Exited, Failure, Outcome};
 pub use session::{Commit, Finished, Session};
 pub use state::{Container, ExecHandler, Relation, Secret, State, Status};

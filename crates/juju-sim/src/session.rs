@@ -66,6 +66,33 @@ pub struct CallRecord {
     pub code: i32,
 }
 
+impl CallRecord {
+    /// Number of the relation that `-r` or `--relation` names.
+    #[must_use]
+    pub fn relation(&self) -> Option<u32> {
+        let mut words = self.args.iter().take_while(|word| *word != "--");
+        while let Some(word) = words.next() {
+            let value = if word == "-r" || word == "--relation" {
+                words.next()?
+            } else if let Some(value) = word.strip_prefix("--relation=").or_else(|| word.strip_prefix("-r="))
+            {
+                value
+            } else {
+                continue;
+            };
+            return value.rsplit(':').next()?.parse().ok();
+        }
+        None
+    }
+
+    /// Whether the tool is about one relation: the named one or else that of the running hook.
+    #[must_use]
+    pub fn takes_relation(&self) -> bool {
+        matches!(self.tool.as_str(), "relation-get" | "relation-list" | "relation-model-get" | "relation-set")
+            || self.relation().is_some()
+    }
+}
+
 /// What an action brought.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ActionResult {
@@ -157,20 +184,71 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Whether a charm's own doing is in it. A databag that was merely read, and refreshed addresses, do not count.
+    /// Whether the agent has nothing to tell the controller on the charm's behalf. The own unit's databag counts even if
+    /// the hook merely read it, because the agent then sends all of it back; the addresses that `config-changed` always
+    /// refreshes do not count.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.relations.iter().all(|write| write.unit_changes.is_empty() && write.app.is_none())
-            && self.open_ports.is_empty()
-            && self.close_ports.is_empty()
-            && self.unit_state.is_none()
-            && self.secret_creates.is_empty()
-            && self.secret_updates.is_empty()
-            && self.secret_track_latest.is_empty()
-            && self.secret_grants.is_empty()
-            && self.secret_revokes.is_empty()
-            && self.secret_deletes.is_empty()
-            && self.add_storage.is_empty()
+        let Self {
+            relations,
+            open_ports,
+            close_ports,
+            unit_state,
+            secret_creates,
+            secret_updates,
+            secret_track_latest,
+            secret_grants,
+            secret_revokes,
+            secret_deletes,
+            add_storage,
+            update_network_info: _,
+        } = self;
+        relations.is_empty()
+            && open_ports.is_empty()
+            && close_ports.is_empty()
+            && unit_state.is_none()
+            && secret_creates.is_empty()
+            && secret_updates.is_empty()
+            && secret_track_latest.is_empty()
+            && secret_grants.is_empty()
+            && secret_revokes.is_empty()
+            && secret_deletes.is_empty()
+            && add_storage.is_empty()
+    }
+
+    /// What is in it, one line each, without values; empty if and only if [`Commit::is_empty`].
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let keys = |changes: &BTreeMap<String, Option<String>>| {
+            changes.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+        };
+        let mut lines = Vec::new();
+        for write in &self.relations {
+            let name = format!("{}:{}", write.endpoint, write.id);
+            match &write.unit {
+                Some(_) if write.unit_changes.is_empty() => {
+                    lines.push(format!("{name}: the unit's databag, because it was read"));
+                }
+                Some(_) => lines.push(format!("{name}: the unit's databag ({})", keys(&write.unit_changes))),
+                None => {}
+            }
+            if write.app.is_some() {
+                lines.push(format!("{name}: the application's databag ({})", keys(&write.app_changes)));
+            }
+        }
+        lines.extend(self.open_ports.iter().map(|change| format!("port {} opened", change.port)));
+        lines.extend(self.close_ports.iter().map(|change| format!("port {} closed", change.port)));
+        lines.extend(self.unit_state.iter().map(|state| {
+            format!("stored state ({})", state.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
+        }));
+        lines.extend(self.secret_creates.keys().map(|id| format!("secret {id} made")));
+        lines.extend(self.secret_updates.keys().map(|id| format!("secret {id} changed")));
+        lines.extend(self.secret_track_latest.iter().map(|id| format!("secret {id} tracked at its latest")));
+        lines.extend(self.secret_grants.keys().map(|id| format!("secret {id} granted")));
+        lines.extend(self.secret_revokes.keys().map(|id| format!("secret {id} revoked")));
+        lines.extend(self.secret_deletes.keys().map(|id| format!("secret {id} removed")));
+        lines.extend(self.add_storage.iter().map(|(name, count)| format!("storage {name}, {count} more")));
+        lines
     }
 }
 
@@ -189,6 +267,12 @@ pub struct Finished {
     pub action: Option<ActionResult>,
     /// Every call, in order.
     pub calls: Vec<CallRecord>,
+    /// Each status that the unit was given, in order.
+    pub unit_statuses: Vec<Status>,
+    /// Each status that the application was given, in order.
+    pub app_statuses: Vec<Status>,
+    /// Each version that the workload was said to have, in order.
+    pub workload_versions: Vec<String>,
 }
 
 /// Own databags of one relation, before the flush.
@@ -236,6 +320,9 @@ pub struct Session {
     pub(crate) pending: Pending,
     pub(crate) status_cache: Option<Status>,
     pub(crate) action: ActionResult,
+    unit_statuses: Vec<Status>,
+    app_statuses: Vec<Status>,
+    workload_versions: Vec<String>,
     denied: bool,
     secret_numbers: u64,
     clock: u64,
@@ -255,6 +342,9 @@ impl Session {
             pending: Pending::default(),
             status_cache: None,
             action: ActionResult::default(),
+            unit_statuses: Vec::new(),
+            app_statuses: Vec::new(),
+            workload_versions: Vec::new(),
             denied: false,
             secret_numbers: 0,
             clock: 1_767_323_045,
@@ -323,6 +413,23 @@ impl Session {
     #[must_use]
     pub fn logs(&self) -> &[LogLine] {
         &self.logs
+    }
+
+    /// Takes a status that the charm set; it counts at once.
+    pub(crate) fn set_status(&mut self, application: bool, status: Status) {
+        let (now, history) = if application {
+            (&mut self.state.app_status, &mut self.app_statuses)
+        } else {
+            (&mut self.state.unit_status, &mut self.unit_statuses)
+        };
+        now.clone_from(&status);
+        history.push(status);
+    }
+
+    /// Takes the workload's version that the charm set; it counts at once.
+    pub(crate) fn set_workload_version(&mut self, version: &str) {
+        version.clone_into(&mut self.state.workload_version);
+        self.workload_versions.push(version.to_owned());
     }
 
     /// Whether the unit leads, as this hook is told: a no stays one, a yes is claimed anew each time.
@@ -525,8 +632,8 @@ impl Session {
         if let Some(action) = action.as_mut().filter(|_| error.is_some()) {
             action.failure = Some("committing requested changes failed".to_owned());
         }
-        let Self { state, logs, calls, .. } = self;
-        Finished { state, commit, error, logs, action, calls }
+        let Self { state, logs, calls, unit_statuses, app_statuses, workload_versions, .. } = self;
+        Finished { state, commit, error, logs, action, calls, unit_statuses, app_statuses, workload_versions }
     }
 
     /// What the pending writes amount to.

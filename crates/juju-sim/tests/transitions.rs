@@ -114,14 +114,58 @@ fn a_second_dispatch_writes_nothing() {
     let first = run(&deployed(), Event::ConfigChanged);
     let second = run(&first.state, Event::UpdateStatus);
     second.assert_ok().assert_nothing_written();
+    second.assert_nothing_to_commit();
     assert_eq!(second.state, first.state);
-    assert!(second.commit.is_empty());
 }
 
 #[test]
 #[should_panic(expected = "relation-set")]
 fn assert_nothing_written_notices_a_databag() {
     run(&deployed(), Event::ConfigChanged).assert_nothing_written();
+}
+
+/// Reads the unit's own databag of its first site, and writes nothing.
+async fn curious(hook: Hook) -> Result<(), juju_ops::Error> {
+    hook.relations("site").await?[0].local_unit_data().await?;
+    Ok(())
+}
+
+#[test]
+fn a_databag_that_was_merely_read_is_sent_back() {
+    let out = Context::new(meta()).run(deployed(), Event::Start, curious);
+    out.assert_ok();
+    assert!(!out.commit.is_empty());
+    assert_eq!(out.commit.summary()[0], "site:5: the unit's databag, because it was read");
+    assert_eq!(out.reads_of(5).count(), 1);
+    assert_eq!(out.calls_of("relation-ids").count(), 1);
+}
+
+#[test]
+#[should_panic(expected = "site:5: the unit's databag, because it was read")]
+fn assert_nothing_to_commit_notices_it() {
+    Context::new(meta()).run(deployed(), Event::Start, curious).assert_nothing_to_commit();
+}
+
+#[test]
+fn calls_name_their_relation_or_have_that_of_the_hook() {
+    let out = run(&deployed(), Event::relation_changed_unit("db", 4, "postgres/0"));
+    let ids: Vec<_> = out.calls_of("relation-set").map(juju_sim::session::CallRecord::relation).collect();
+    assert_eq!(ids, [Some(5)]);
+    assert_eq!(out.reads_of(4).count(), 0, "{:?}", out.calls);
+}
+
+#[test]
+fn every_status_on_the_way_is_kept() {
+    let out =
+        Context::new(meta()).run(deployed(), Event::Start, async |hook: Hook| -> Result<(), ToolError> {
+            hook.waiting("a moment").await?;
+            hook.active("").await?;
+            hook.set_app_status(&HookStatus::Blocked("no".into())).await?;
+            hook.set_workload_version("1.2").await
+        });
+    assert_eq!(out.unit_statuses, [Status::new("waiting", "a moment"), Status::new("active", "")]);
+    assert_eq!(out.app_statuses, [Status::new("blocked", "no")]);
+    assert_eq!(out.workload_versions, ["1.2"]);
 }
 
 #[test]

@@ -131,6 +131,12 @@ impl Double {
         self.lock().history.clone()
     }
 
+    /// The container and what was asked, at the end: the double is empty then, and Pebble no longer answers.
+    pub(crate) fn take(&self) -> (Container, Vec<PebbleEvent>) {
+        let inner = std::mem::take(&mut *self.lock());
+        (inner.container, inner.history)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic elsewhere leaves plain data behind, nothing half done.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)

@@ -101,14 +101,11 @@ pub(super) fn status_set(call: &mut Call<'_>) -> Answer {
     let message = words.next().map_or("", String::as_str);
     no_more(words.as_slice())?;
     let status = Status::new(status, message);
-    if args.has("application") {
-        if !call.session.leads() {
-            return Err(refused("this unit is not the leader"));
-        }
-        call.session.state_mut().app_status = status;
-    } else {
-        call.session.state_mut().unit_status = status;
+    let application = args.has("application");
+    if application && !call.session.leads() {
+        return Err(refused("this unit is not the leader"));
     }
+    call.session.set_status(application, status);
     Ok(String::new())
 }
 
@@ -116,7 +113,7 @@ pub(super) fn application_version_set(call: &mut Call<'_>) -> Answer {
     let args = call.parse(&[])?;
     let (version, rest) = args.positional.split_first().ok_or_else(|| misused("no version specified"))?;
     no_more(rest)?;
-    version.clone_into(&mut call.session.state_mut().workload_version);
+    call.session.set_workload_version(version);
     Ok(String::new())
 }
 
