@@ -4,6 +4,34 @@
 //! charm usually wants more: a duration, one of three words, a port. So both are read into a struct with serde, whose
 //! fields have the options' names:
 //!
+//! ```
+//! use juju_ops::{Hook, OrBlocked as _, SecretId};
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize)]
+//! #[serde(rename_all = "kebab-case")] // `log-level` is `log_level` here
+//! struct Config {
+//!     /// Declared with a default, so it is always there.
+//!     log_level: LogLevel,
+//!     /// Without a default: `None` until somebody sets it.
+//!     external_hostname: Option<String>,
+//!     /// An option of type `secret`.
+//!     api_token: Option<SecretId>,
+//! }
+//!
+//! #[derive(Deserialize)]
+//! #[serde(rename_all = "lowercase")]
+//! enum LogLevel { Debug, Info }
+//!
+//! async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
+//!     // With `log-level: loud` this sets the unit to "blocked: configuration option log-level: unknown variant
+//!     // `loud`, expected `debug` or `info`" and ends the charm's function here. What was planned before is committed.
+//!     let config: Config = hook.config().await.or_blocked(&hook).await?;
+//!     # let _ = (config.log_level, config.external_hostname, config.api_token);
+//!     Ok(())
+//! }
+//! ```
+//!
 //! Options that the struct does not name are ignored, so that an older revision of the charm can run after a newer
 //! one. Juju leaves out options that have neither a value nor a default.
 
@@ -32,7 +60,8 @@ impl Hook {
     /// Configuration as a struct with one field per option. Options without value are absent.
     ///
     /// # Errors
-    /// [`ConfigError::Option`] names the option whose value does not fit.
+    /// [`ConfigError::Option`] names the option whose value does not fit; see [`OrBlocked`](crate::OrBlocked) for what
+    /// to do then.
     pub async fn config<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         let value: Value = self.read("config-get", ["--format=json".to_owned()]).await?;
         typed(value).map_err(|Mismatch { name, reason }| ConfigError::Option { option: name, reason })

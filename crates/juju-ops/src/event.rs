@@ -1,6 +1,12 @@
 //! Why the agent runs the charm.
 
-use crate::names::{RelationId, UnitName};
+use std::path::PathBuf;
+
+use crate::{
+    names::{RelationId, UnitName},
+    secrets::SecretId,
+    storage::{StorageId, StorageKind},
+};
 
 /// A hook or action, with what it is about.
 ///
@@ -85,10 +91,12 @@ pub struct RelationEvent {
 /// What a storage event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageEvent {
-    /// Storage id, `name/number`.
-    pub id: String,
-    /// Mount point in the charm container.
-    pub location: String,
+    /// The instance.
+    pub id: StorageId,
+    /// What it is.
+    pub kind: StorageKind,
+    /// Mount point in the charm container; empty where Juju does not tell.
+    pub location: PathBuf,
 }
 
 /// What a custom notice is about.
@@ -116,8 +124,8 @@ pub struct CheckEvent {
 /// What a secret event is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretEvent {
-    /// Secret URI as Juju gave it.
-    pub id: String,
+    /// The secret, in the form that Juju gave it.
+    pub id: SecretId,
     /// This unit's label for it.
     pub label: Option<String>,
     /// Only for removed and expired revisions.
@@ -194,8 +202,13 @@ impl Event {
         let check = || Some(CheckEvent { container: container()?, check: get("JUJU_PEBBLE_CHECK_NAME")? });
         let storage = || {
             Some(StorageEvent {
-                id: get("JUJU_STORAGE_ID")?,
-                location: get("JUJU_STORAGE_LOCATION").unwrap_or_default(),
+                id: get("JUJU_STORAGE_ID")?.parse().ok()?,
+                kind: match get("JUJU_STORAGE_KIND").as_deref() {
+                    Some("filesystem") | None => StorageKind::Filesystem,
+                    Some("block") => StorageKind::Block,
+                    Some(_) => StorageKind::Unknown,
+                },
+                location: get("JUJU_STORAGE_LOCATION").unwrap_or_default().into(),
             })
         };
         if name.ends_with("-pebble-ready") {
@@ -223,7 +236,7 @@ impl Event {
     /// The hook's name, for example `tracing-relation-changed`, or the action's.
     pub fn name(&self) -> String {
         let of = |event: &RelationEvent, kind: &str| format!("{}-relation-{kind}", event.id.endpoint());
-        let storage = |event: &StorageEvent| event.id.split('/').next().unwrap_or_default().to_owned();
+        let storage = |event: &StorageEvent| event.id.name().to_owned();
         match self {
             Self::Install => "install".into(),
             Self::Start => "start".into(),
@@ -281,7 +294,7 @@ fn relation(get: &impl Fn(&str) -> Option<String>) -> Option<RelationEvent> {
 
 fn secret(get: &impl Fn(&str) -> Option<String>) -> Option<SecretEvent> {
     Some(SecretEvent {
-        id: get("JUJU_SECRET_ID")?,
+        id: SecretId::new(get("JUJU_SECRET_ID")?),
         label: get("JUJU_SECRET_LABEL"),
         revision: get("JUJU_SECRET_REVISION").and_then(|r| r.parse().ok()),
     })

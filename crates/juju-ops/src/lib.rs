@@ -25,6 +25,7 @@
 
 mod action;
 mod apps;
+pub mod cloud;
 pub mod config;
 mod copies;
 pub mod databag;
@@ -34,32 +35,40 @@ mod hook;
 pub mod jujuc;
 pub mod log;
 mod names;
-mod ports;
+pub mod network;
+pub mod ports;
 mod relation;
 pub mod remote;
+pub mod resources;
 mod run;
 mod secrets;
 mod state;
-mod status;
+pub mod status;
 pub mod stop;
+pub mod storage;
 pub mod tools;
+pub mod version;
 
 pub use action::{Action, ParamsError};
+pub use cloud::{CloudCredential, CloudSpec};
 pub use config::ConfigError;
 pub use databag::{Databag, DatabagError, Encoding};
-pub use env::{EnvError, HookEnv};
+pub use env::{EnvError, HookEnv, TraceParent};
 pub use event::{ActionEvent, CheckEvent, Event, NoticeEvent, RelationEvent, SecretEvent, StorageEvent};
 pub use hook::{Containers, DatabagChange, Hook, Written};
 pub use names::{NameError, RelationId, UnitName};
-pub use ports::{Port, PortError, Transport};
+pub use network::{Address, Binding, Interface, Network};
+pub use ports::{OpenedPorts, Port, PortError, PortRange, Transport};
 pub use relation::{Relation, Scope};
 pub use remote::Remote;
 pub use run::{Error, run};
 pub use secrets::{SecretAccess, SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
 pub use state::{StateError, UnitState};
-pub use status::Status;
+pub use status::{AppStatus, CurrentStatus, Status, StatusBoard};
 pub use stop::{OrBlocked, OrFail, Stop, UserError};
+pub use storage::{Storage, StorageId, StorageKind};
 pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};
+pub use version::{Feature, JujuVersion, Unsupported};
 
 /// The examples of the README compile.
 #[cfg(doctest)]

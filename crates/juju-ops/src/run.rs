@@ -9,6 +9,7 @@ use crate::{
     Event, Hook, HookEnv,
     hook::Containers,
     log::juju_log,
+    stop::finish,
     tools::{HookTools, Processes},
 };
 
@@ -17,9 +18,9 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Runs a charm: reads the environment, calls `charm`, sends the planned databag writes, logs to Juju.
 ///
-/// Exit codes: 0 when the charm returned `Ok` or the event is unknown (a newer Juju, or an endpoint that this revision
-/// no longer has); 1 when it failed, so that the agent drops what the hook wrote, and retries; 2 when no Juju agent
-/// started the program.
+/// Exit codes: 0 when the charm returned `Ok` or a [`Stop`](crate::Stop), or the event is unknown (a newer Juju, or an
+/// endpoint that this revision no longer has); 1 when it failed, so that the agent drops what the hook wrote, and
+/// retries; 2 when no Juju agent started the program.
 ///
 /// A panic ends the process with 1 at once, with the panic's message in the log: what was written is dropped, and no core
 /// file is left that could hold secrets.
@@ -90,14 +91,10 @@ where
         return ExitCode::SUCCESS;
     }
     let event = hook.event().name();
-    let result = match charm(hook.clone()).await {
-        Ok(()) => hook.commit().await.map(drop).map_err(Error::from),
-        Err(error) => Err(error),
-    };
-    match result {
+    let result = charm(hook.clone()).await;
+    match finish(&hook, result).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            hook.discard();
             tracing::error!("{event}: {}", chain(&*error));
             ExitCode::FAILURE
         }

@@ -1,9 +1,37 @@
 //! Unit and application status.
+//!
+//! ```
+//! use juju_ops::{Hook, Status, StatusBoard};
+//!
+//! async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
+//!     // Every part says how it is doing; the unit shows what needs attention most.
+//!     let mut board = StatusBoard::default();
+//!     if hook.relations("database").await?.is_empty() {
+//!         board.add(Status::Blocked("needs a relation to a database".into()));
+//!     }
+//!     if hook.container("web").system_info().await.is_err() {
+//!         board.add(Status::Waiting("for the container".into()));
+//!     }
+//!     board.add(Status::Active(String::new()));
+//!     hook.show(&board).await?;
+//!
+//!     // The leader sees how all units are doing.
+//!     if hook.is_leader().await? {
+//!         let all = hook.app_status().await?;
+//!         let waiting = all.units.values().filter(|unit| unit.kind == "waiting").count();
+//!         hook.set_app_status(&Status::Active(format!("{waiting} of {} wait", all.units.len()))).await?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::{
-    Hook,
+    Hook, UnitName,
     relation::Scope,
     tools::{ToolCall, ToolError},
 };
@@ -50,19 +78,98 @@ impl Status {
     }
 }
 
-/// Answer of `status-get --include-data --format=json` for a unit.
-#[derive(Deserialize)]
-pub(crate) struct UnitStatus {
-    pub status: String,
-    #[serde(default)]
-    pub message: String,
+/// Statuses of which the most pressing one counts; of equally pressing ones, the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusBoard {
+    all: Vec<Status>,
 }
 
-/// Answer of `status-get --application --include-data --format=json`.
+impl StatusBoard {
+    /// Adds one.
+    pub fn add(&mut self, status: Status) {
+        self.all.push(status);
+    }
+
+    /// The one that counts; `None` of none.
+    pub fn worst(&self) -> Option<&Status> {
+        // The last of several maxima, in reverse, is the first.
+        self.all.iter().rev().max_by_key(|status| status.severity())
+    }
+
+    /// All of them, in the order they were added.
+    pub fn all(&self) -> &[Status] {
+        &self.all
+    }
+}
+
+impl FromIterator<Status> for StatusBoard {
+    fn from_iter<I: IntoIterator<Item = Status>>(statuses: I) -> Self {
+        Self { all: statuses.into_iter().collect() }
+    }
+}
+
+impl Extend<Status> for StatusBoard {
+    fn extend<I: IntoIterator<Item = Status>>(&mut self, statuses: I) {
+        self.all.extend(statuses);
+    }
+}
+
+/// A status as Juju has it, of a unit or an application.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CurrentStatus {
+    /// One of the kinds of [`Status`], or one that only Juju sets: `unknown`, `error`, `terminated`.
+    #[serde(rename = "status")]
+    pub kind: String,
+    /// The text for people.
+    #[serde(default)]
+    pub message: String,
+    /// What the agent added, for example the hook that failed.
+    #[serde(default, rename = "status-data", deserialize_with = "or_default")]
+    pub data: BTreeMap<String, Value>,
+}
+
+impl CurrentStatus {
+    /// The same as a status that a charm can set; `None` for the kinds that it cannot.
+    pub fn settable(&self) -> Option<Status> {
+        let message = self.message.clone();
+        Some(match self.kind.as_str() {
+            "active" => Status::Active(message),
+            "waiting" => Status::Waiting(message),
+            "blocked" => Status::Blocked(message),
+            "maintenance" => Status::Maintenance(message),
+            _ => return None,
+        })
+    }
+}
+
+impl From<Status> for CurrentStatus {
+    fn from(status: Status) -> Self {
+        Self { kind: status.kind().to_owned(), message: status.message().to_owned(), data: BTreeMap::new() }
+    }
+}
+
+/// Status of the application and of all its units.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct AppStatus {
+    /// The application's own. Where the charm never set one, Juju shows that of the unit which needs attention most.
+    #[serde(flatten)]
+    pub app: CurrentStatus,
+    /// Every unit's.
+    #[serde(default, deserialize_with = "or_default")]
+    pub units: BTreeMap<UnitName, CurrentStatus>,
+}
+
+/// Answer of `status-get --application`.
 #[derive(Deserialize)]
-pub(crate) struct AppStatus {
+struct AppAnswer {
     #[serde(rename = "application-status")]
-    pub application: UnitStatus,
+    application: AppStatus,
+}
+
+/// Go writes a map that was never filled as `null`.
+fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
 impl Hook {
@@ -105,26 +212,72 @@ impl Hook {
         Ok(())
     }
 
+    /// Shows the status that counts; an empty board changes nothing.
+    pub async fn show(&self, board: &StatusBoard) -> Result<(), ToolError> {
+        match board.worst() {
+            Some(status) => self.set_unit_status(status).await,
+            None => Ok(()),
+        }
+    }
+
+    /// This unit's status, with what this hook has set.
+    pub async fn unit_status(&self) -> Result<CurrentStatus, ToolError> {
+        // The agent's own answer does not follow a status that this hook has set.
+        if let Some(status) = self.statuses().get(&Scope::Unit) {
+            return Ok(status.clone().into());
+        }
+        self.read("status-get", ["--format=json".to_owned(), "--include-data".into()]).await
+    }
+
+    /// The application's status with all units', and with what this hook has set.
+    ///
+    /// # Errors
+    /// [`ToolError::is_denied`] for all but the leader.
+    pub async fn app_status(&self) -> Result<AppStatus, ToolError> {
+        let args = ["--format=json", "--include-data", "--application"].map(str::to_owned);
+        let mut status = self.read::<AppAnswer>("status-get", args).await?.application;
+        let set = self.statuses();
+        if let Some(own) = set.get(&Scope::App) {
+            status.app = own.clone().into();
+        }
+        if let Some(own) = set.get(&Scope::Unit) {
+            status.units.insert(self.env().unit.clone(), own.clone().into());
+        }
+        Ok(status)
+    }
+
     /// The present status; `None` where it is one that a charm cannot set.
     async fn status(&self, scope: Scope) -> Result<Option<Status>, ToolError> {
-        // The agent's own answer does not follow a status that this hook has set.
         if let Some(status) = self.statuses().get(&scope) {
             return Ok(Some(status.clone()));
         }
-        let mut args = vec!["--format=json".to_owned(), "--include-data".into()];
         let now = match scope {
-            Scope::Unit => self.read::<UnitStatus>("status-get", args).await?,
-            Scope::App => {
-                args.push("--application".into());
-                self.read::<AppStatus>("status-get", args).await?.application
-            }
+            Scope::Unit => self.unit_status().await?,
+            Scope::App => self.app_status().await?.app,
         };
-        Ok(match now.status.as_str() {
-            "active" => Some(Status::Active(now.message)),
-            "waiting" => Some(Status::Waiting(now.message)),
-            "blocked" => Some(Status::Blocked(now.message)),
-            "maintenance" => Some(Status::Maintenance(now.message)),
-            _ => None,
-        })
+        Ok(now.settable())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_pressing_status_counts_and_the_first_of_equals() {
+        let board: StatusBoard = [
+            Status::Active("fine".into()),
+            Status::Waiting("for a".into()),
+            Status::Blocked("on b".into()),
+            Status::Maintenance("c".into()),
+            Status::Blocked("on d".into()),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(board.worst(), Some(&Status::Blocked("on b".into())));
+        assert_eq!(StatusBoard::default().worst(), None);
+        let quiet: StatusBoard =
+            [Status::Active("x".into()), Status::Active("y".into())].into_iter().collect();
+        assert_eq!(quiet.worst().map(Status::message), Some("x"));
     }
 }
