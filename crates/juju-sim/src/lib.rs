@@ -44,15 +44,23 @@ pub mod event;
 pub mod jujuc;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(feature = "processes")]
+pub mod launch;
 #[cfg(feature = "program")]
 pub mod model;
 mod outcome;
+#[cfg(feature = "processes")]
+pub mod package;
 pub mod pebble;
+#[cfg(feature = "processes")]
+pub mod program;
 pub mod session;
 #[cfg(feature = "spans")]
 pub mod spans;
 pub mod state;
 pub mod tools;
+#[cfg(feature = "processes")]
+mod wire;
 mod world;
 
 pub use charm::{CharmMeta, MetaError, Role};
@@ -60,5 +68,9 @@ pub use check::{Inconsistent, check};
 pub use context::{Context, Fault};
 pub use event::Event;
 pub use outcome::{Cpu, Exited, Failure, Outcome};
+#[cfg(feature = "processes")]
+pub use program::{Program, ProgramError};
 pub use session::{Commit, Finished, Session};
 pub use state::{Container, ExecHandler, Relation, Secret, State, Status};
+#[cfg(feature = "processes")]
+pub use wire::{NoJujuc, find_jujuc};

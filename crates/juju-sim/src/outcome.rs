@@ -24,8 +24,6 @@ pub struct Exited {
     pub wall: Duration,
     /// Processor time of the process and of the processes that it waited for, hook tools among them.
     pub cpu: Cpu,
-    /// Processor time of the process alone, without hook tools and other children.
-    pub own_cpu: Cpu,
     /// Largest resident memory, in bytes, of the process or of a process that it waited for, whichever had more. Shared
     /// libraries and the mapped parts of its own file count.
     pub peak_memory: u64,

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    juju_sim::jujuc::main()
+    // Tests start charms through it as well.
+    juju_sim::launch::launcher().unwrap_or_else(juju_sim::jujuc::main)
 }

@@ -83,6 +83,11 @@ pub const TOOLS: &[(&str, CallKind)] = &[
     ("unit-get", CallKind::Read),
 ];
 
+/// The tools that an agent of a Juju version (`3.6.26`) has.
+pub fn of_version(_juju_version: &str) -> impl Iterator<Item = &'static str> {
+    TOOLS.iter().map(|(tool, _)| *tool)
+}
+
 /// The kind of a tool; a name nobody knows counts as a read, since it does nothing.
 #[must_use]
 pub fn kind(tool: &str) -> CallKind {

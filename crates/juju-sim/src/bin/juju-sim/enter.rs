@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use juju_sim::package::copy;
 use nix::{
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
@@ -439,22 +440,4 @@ fn kept_flags(target: &Path) -> Result<MsFlags> {
         }
     }
     Ok(flags)
-}
-
-/// Copies a file, link or folder; what may not be read (private keys of the host) is left out.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    let Ok(meta) = fs::symlink_metadata(from) else { return };
-    if meta.is_symlink() {
-        if let Ok(link) = fs::read_link(from) {
-            let _ = symlink(link, to);
-        }
-    } else if meta.is_dir() {
-        let Ok(entries) = fs::read_dir(from) else { return };
-        let _ = fs::create_dir_all(to);
-        for entry in entries.flatten() {
-            copy(&entry.path(), &to.join(entry.file_name()));
-        }
-    } else if meta.is_file() {
-        let _ = fs::copy(from, to);
-    }
 }
