@@ -81,9 +81,11 @@ mod transport;
 mod types;
 mod verbs;
 mod wire;
+mod workload;
 
 pub use api::{BoxFuture, Pebble};
 pub use client::{Client, Limits};
 pub use error::Error;
 pub use layer::*;
 pub use types::*;
+pub use workload::Workload;

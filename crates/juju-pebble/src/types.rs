@@ -70,6 +70,18 @@ pub struct FileWrite {
     pub mode: u32,
 }
 
+impl FileWrite {
+    /// A file that everybody in the container may read: mode 0644.
+    pub fn new(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self { path: path.into(), content: content.into(), mode: 0o644 }
+    }
+
+    /// A file for its owner alone: mode 0600.
+    pub fn private(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self { mode: 0o600, ..Self::new(path, content) }
+    }
+}
+
 impl fmt::Debug for FileWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileWrite")
