@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    future::ready,
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::Stdio,
@@ -13,19 +14,12 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use juju_pebble::{ChangeId, NoticeFilter, Pebble as _};
 use juju_sim::{
-    CharmMeta, Event, Finished, Session,
-    charm::ContainerMeta,
-    client::ActionOutcome,
-    event::Notice,
-    jujuc::{Answer, Call, LIMIT, frame, length},
-    model::Image,
-    session::AgentPaths,
-    state::Storage,
-    tools::ToolOutput,
+    CharmMeta, Event, Finished, Session, charm::ContainerMeta, client::ActionOutcome, event::Notice,
+    jujuc::Invocation, model::Image, session::AgentPaths, state::Storage, tools::ToolOutput,
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream},
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    net::UnixListener,
     process::Command,
 };
 
@@ -564,43 +558,17 @@ async fn serve(model: Arc<Model>, unit: String, session: Shared, listener: UnixL
     // Dropped with this task, so that no call is answered after the hook.
     let mut calls = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        calls.spawn(answer(Arc::clone(&model), unit.clone(), Arc::clone(&session), stream, context.clone()));
+        let (model, unit) = (Arc::clone(&model), unit.clone());
+        let (session, context) = (Arc::clone(&session), context.clone());
+        calls.spawn(async move {
+            let answer = |call: Invocation| {
+                ready(perform(&model, &unit, &session, &call.argv, call.stdin.as_deref(), &call.cwd))
+            };
+            // What is wrong with the connection is for the other side to notice.
+            let _ = juju_sim::jujuc::serve(stream, &context, answer).await;
+        });
         while calls.try_join_next().is_some() {}
     }
-}
-
-async fn answer(
-    model: Arc<Model>,
-    unit: String,
-    session: Shared,
-    mut stream: UnixStream,
-    context: String,
-) -> Result<()> {
-    let size = stream.read_u32().await?;
-    let head = bytes(&mut stream, size).await?;
-    let call: Call = serde_json::from_slice(&head)?;
-    let stdin = match call.stdin {
-        Some(size) => Some(bytes(&mut stream, size).await?),
-        None => None,
-    };
-    let output = if call.context == context {
-        perform(&model, &unit, &session, &call.argv, stdin.as_deref(), &call.cwd)
-    } else {
-        let text = format!("ERROR bad request: expected context id {context:?}, got {:?}\n", call.context);
-        ToolOutput { code: 1, stdout: Vec::new(), stderr: text.into_bytes() }
-    };
-    let head = Answer { code: output.code, stdout: length(&output.stdout)?, stderr: length(&output.stderr)? };
-    stream.write_all(&frame(&head, &[&output.stdout, &output.stderr])?).await?;
-    Ok(())
-}
-
-async fn bytes(stream: &mut UnixStream, size: u32) -> Result<Vec<u8>> {
-    if size > LIMIT {
-        bail!("a frame of {size} bytes");
-    }
-    let mut bytes = Vec::new();
-    stream.take(u64::from(size)).read_to_end(&mut bytes).await?;
-    Ok(bytes)
 }
 
 /// One call of a hook tool: a fault if one was ordered, else the session's answer.

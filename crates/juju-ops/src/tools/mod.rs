@@ -1,8 +1,24 @@
 //! Hook tools: the commands through which a charm speaks to its agent.
+//!
+//! [`HookTools`] runs one. There are two ways to do that, and callers see no difference:
+//!
+//! - [`Processes`] starts the executables that the agent puts on `PATH`. That is the documented interface; a call costs
+//!   the start of a process, some milliseconds of CPU time.
+//! - [`Socket`] speaks the [protocol](crate::jujuc) of those executables itself, over one connection for the whole hook. A call
+//!   costs a write and a read.
+//!
+//! [`run`](crate::run()) uses [`Auto`], which prefers the socket and leaves it for the processes at the first sign of
+//! trouble; see there for what it never does twice.
 
-use std::{fmt, future::Future, pin::Pin, process::Stdio, sync::Arc};
+mod auto;
+mod process;
+mod socket;
 
-use tokio::{io::AsyncWriteExt, process::Command, sync::Semaphore};
+use std::{fmt, future::Future, pin::Pin};
+
+pub use auto::Auto;
+pub use process::Processes;
+pub use socket::{AgentSocket, Socket};
 
 /// A future that can be kept in a trait object.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -51,16 +67,19 @@ pub struct ToolOutput {
     pub stderr: Vec<u8>,
 }
 
-/// A tool could not be run to its end, so nobody knows whether it did its work.
+/// A tool could not be run to its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// There is no such tool, or it cannot be started.
+    /// This agent has no such tool: its Juju is too old, or too new, for it.
+    #[error("is not a tool of this agent")]
+    Missing,
+    /// It cannot be started, or the agent cannot be reached.
     #[error("cannot be started: {0}")]
     Start(String),
     /// It ended without an exit code.
     #[error("was killed")]
     Killed,
-    /// Its pipes or the agent's connection broke.
+    /// Its pipes or the agent's connection broke: whether it did its work is not known, unless the text says so.
     #[error("{0}")]
     Io(String),
 }
@@ -69,50 +88,6 @@ pub enum TransportError {
 pub trait HookTools: Send + Sync {
     /// Runs one tool to its end.
     fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<ToolOutput, TransportError>>;
-}
-
-/// Runs the executables that the agent puts on `PATH`, the documented interface.
-pub struct Processes {
-    /// The agent answers one call at a time; more processes than this only cost memory.
-    running: Arc<Semaphore>,
-}
-
-impl Processes {
-    const AT_ONCE: usize = 8;
-}
-
-impl Default for Processes {
-    fn default() -> Self {
-        Self { running: Arc::new(Semaphore::new(Self::AT_ONCE)) }
-    }
-}
-
-impl HookTools for Processes {
-    fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<ToolOutput, TransportError>> {
-        Box::pin(async move {
-            let io = |e: std::io::Error| TransportError::Io(e.to_string());
-            let _turn = self.running.acquire().await.map_err(|e| TransportError::Io(e.to_string()))?;
-            let mut child = Command::new(call.tool)
-                .args(&call.args)
-                .stdin(if call.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .kill_on_drop(true)
-                .spawn()
-                .map_err(|e| TransportError::Start(e.to_string()))?;
-            let pipe = child.stdin.take();
-            let feed = async {
-                if let (Some(mut pipe), Some(stdin)) = (pipe, call.stdin) {
-                    // A tool that refuses its arguments closes the pipe early; its exit code says more.
-                    let _ = pipe.write_all(&stdin).await;
-                }
-            };
-            let ((), output) = futures_util::future::join(feed, child.wait_with_output()).await;
-            let output = output.map_err(io)?;
-            let code = output.status.code().ok_or(TransportError::Killed)?;
-            Ok(ToolOutput { code, stdout: output.stdout, stderr: output.stderr })
-        })
-    }
 }
 
 /// A hook tool did not do what was asked.
@@ -217,20 +192,5 @@ mod tests {
         assert!(refused("invalid value \"9\" for option -r: relation not found").is_not_found());
         assert!(refused("permission denied").is_denied());
         assert!(!refused("yaml: line 3").is_denied());
-    }
-
-    #[tokio::test]
-    async fn a_process_gets_stdin_and_gives_its_code() {
-        let tools = Processes::default();
-        let out = tools.call(ToolCall::new("cat", [] as [&str; 0]).with_stdin(b"x".to_vec())).await.unwrap();
-        assert_eq!((out.code, out.stdout), (0, b"x".to_vec()));
-        let out = tools.call(ToolCall::new("sh", ["-c", "echo ERROR no >&2; exit 2"])).await.unwrap();
-        assert_eq!((out.code, out.stderr), (2, b"ERROR no\n".to_vec()));
-        let killed = tools.call(ToolCall::new("sh", ["-c", "kill -9 $$"])).await;
-        assert_eq!(killed, Err(TransportError::Killed));
-        assert!(matches!(
-            tools.call(ToolCall::new("no-such-tool", [""])).await,
-            Err(TransportError::Start(_))
-        ));
     }
 }
