@@ -209,7 +209,7 @@ impl Cluster {
     /// An authority that has not answered yet; the unit has its key.
     pub(crate) fn with_authority(mut self) -> Self {
         let label = "afd8c2bccf834997afce12c2706d2ede-private-key-0-certificates".to_owned();
-        let info = SecretInfo { revision: 1, label: label.clone(), expiry: None, access: Vec::new() };
+        let info = SecretInfo { revision: 1, label: label.clone(), ..SecretInfo::default() };
         let content = Some([(PRIVATE_KEY, KEY.to_pem())].into_iter().collect());
         let secret = OwnSecret { id: SecretId::new("secret:csecretwiththekey000"), info, content };
         self.certificates.secrets.insert(label, secret);

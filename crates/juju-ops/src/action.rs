@@ -1,8 +1,44 @@
 //! Actions: parameters in, results out.
+//!
+//! ```
+//! use juju_ops::{Hook, OrFail as _};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Deserialize)]
+//! #[serde(rename_all = "kebab-case")]
+//! struct Backup {
+//!     target_bucket: String,
+//! }
+//!
+//! #[derive(Serialize)]
+//! #[serde(rename_all = "kebab-case")]
+//! struct Done {
+//!     files: u32,
+//!     stored: Stored,
+//! }
+//!
+//! #[derive(Serialize)]
+//! struct Stored {
+//!     url: String,
+//! }
+//!
+//! async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
+//!     if let Some(action) = hook.action().filter(|action| action.name() == "backup") {
+//!         let backup: Backup = action.params().await.or_fail(&action).await?;
+//!         action.log("collecting files").await?;
+//!         // `juju run` shows `files: "3"` and `stored: {url: …}`.
+//!         let url = format!("s3://{}/1.tar", backup.target_bucket);
+//!         action.set(&Done { files: 3, stored: Stored { url } }).await?;
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Standard output of the charm's process is part of an action's results, so the charm must not write its log there.
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
@@ -58,6 +94,22 @@ impl<'h> Action<'h> {
         typed(value).map_err(|Mismatch { name, reason }| ParamsError::Parameter { parameter: name, reason })
     }
 
+    /// Adds results from a struct or map, nested as deep as it is. Whatever is not text becomes its JSON text; `None` is
+    /// left out.
+    ///
+    /// # Errors
+    /// [`ToolError::Invalid`] for a key that Juju refuses: field names need `#[serde(rename_all = "kebab-case")]` once
+    /// they have two words. And as [`Action::set_results`].
+    pub async fn set<T: Serialize + ?Sized + Sync>(&self, results: &T) -> Result<(), ToolError> {
+        let value = serde_json::to_value(results).map_err(|error| invalid(error.to_string()))?;
+        let Value::Object(fields) = value else {
+            return Err(invalid("results have to be a struct or a map".into()));
+        };
+        let mut flat = BTreeMap::new();
+        flatten("", fields, &mut flat)?;
+        self.set_results(&flat).await
+    }
+
     /// Adds results. Keys are dotted paths whose parts are lower-case letters, digits and inner dashes.
     pub async fn set_results(&self, results: &BTreeMap<String, String>) -> Result<(), ToolError> {
         let mut pairs = Vec::new();
@@ -97,6 +149,27 @@ impl<'h> Action<'h> {
     }
 }
 
+/// Dotted paths for what is nested.
+fn flatten(
+    prefix: &str,
+    fields: serde_json::Map<String, Value>,
+    into: &mut BTreeMap<String, String>,
+) -> Result<(), ToolError> {
+    for (name, value) in fields {
+        if name.contains('.') {
+            return Err(invalid(format!("result key {name:?}: a dot would nest it")));
+        }
+        let key = format!("{prefix}{name}");
+        match value {
+            Value::Null => {}
+            Value::Object(fields) => flatten(&format!("{key}."), fields, into)?,
+            Value::String(text) => drop(into.insert(key, text)),
+            other => drop(into.insert(key, other.to_string())),
+        }
+    }
+    Ok(())
+}
+
 fn check_key(key: &str) -> Result<(), ToolError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     for part in key.split('.') {
@@ -119,7 +192,32 @@ fn invalid(reason: String) -> ToolError {
 
 #[cfg(test)]
 mod tests {
-    use super::check_key;
+    use super::*;
+
+    #[test]
+    fn what_is_nested_gets_dotted_keys() {
+        let results = serde_json::json!({
+            "files": 3, "whole": true, "none": null, "list": ["a", 1], "text": "a \"b\"\n",
+            "stored": {"url": "s3://b/1", "by": {"unit": "tempo/0"}, "empty": {}},
+        });
+        let Value::Object(fields) = results else { unreachable!() };
+        let mut flat = BTreeMap::new();
+        flatten("", fields, &mut flat).unwrap();
+        let told: Vec<_> = flat.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            told,
+            [
+                "files=3",
+                "list=[\"a\",1]",
+                "stored.by.unit=tempo/0",
+                "stored.url=s3://b/1",
+                "text=a \"b\"\n",
+                "whole=true",
+            ]
+        );
+        let Value::Object(dotted) = serde_json::json!({"a.b": 1}) else { unreachable!() };
+        assert!(flatten("", dotted, &mut flat).is_err());
+    }
 
     #[test]
     fn keys_that_juju_refuses_are_refused_before_the_call() {

@@ -110,7 +110,38 @@ impl Databag {
     /// # Errors
     /// For a type that is neither a struct nor a map, and for values that JSON cannot express.
     pub fn encode<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Self, DatabagError> {
-        value.serialize(BagWriter { encoding })
+        Ok(value.serialize(BagWriter { encoding })?.bag)
+    }
+
+    /// What makes a databag hold a struct: the fields with their texts, and `None` for those without a value, whose keys
+    /// are to be deleted. Keys that the struct does not declare are not touched.
+    ///
+    /// ```
+    /// use juju_ops::{Databag, Encoding};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Endpoint {
+    ///     host: &'static str,
+    ///     path: Option<&'static str>,
+    /// }
+    ///
+    /// let changes = Databag::changes(&Endpoint { host: "db", path: None }, Encoding::Raw)?;
+    /// assert_eq!(changes["host"].as_deref(), Some("db"));
+    /// assert_eq!(changes["path"], None);
+    /// # Ok::<(), juju_ops::DatabagError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Databag::encode`].
+    pub fn changes<T: Serialize + ?Sized>(
+        value: &T,
+        encoding: Encoding,
+    ) -> Result<BTreeMap<String, Option<String>>, DatabagError> {
+        let Written { bag, absent } = value.serialize(BagWriter { encoding })?;
+        let mut changes: BTreeMap<String, Option<String>> =
+            absent.into_iter().map(|key| (key, None)).collect();
+        changes.extend(bag.0.into_iter().map(|(key, text)| (key, Some(text))));
+        Ok(changes)
     }
 
     /// The map inside.
@@ -601,6 +632,13 @@ fn value_text<T: Serialize + ?Sized>(value: &T, encoding: Encoding) -> Result<Op
     }
 }
 
+/// What was written, and which declared fields had nothing to write.
+#[derive(Default)]
+struct Written {
+    bag: Databag,
+    absent: Vec<String>,
+}
+
 struct BagWriter {
     encoding: Encoding,
 }
@@ -616,15 +654,15 @@ macro_rules! refused {
 }
 
 impl Serializer for BagWriter {
-    type Ok = Databag;
+    type Ok = Written;
     type Error = DatabagError;
-    type SerializeSeq = Impossible<Databag, DatabagError>;
-    type SerializeTuple = Impossible<Databag, DatabagError>;
-    type SerializeTupleStruct = Impossible<Databag, DatabagError>;
-    type SerializeTupleVariant = Impossible<Databag, DatabagError>;
+    type SerializeSeq = Impossible<Written, DatabagError>;
+    type SerializeTuple = Impossible<Written, DatabagError>;
+    type SerializeTupleStruct = Impossible<Written, DatabagError>;
+    type SerializeTupleVariant = Impossible<Written, DatabagError>;
     type SerializeMap = Fields;
     type SerializeStruct = Fields;
-    type SerializeStructVariant = Impossible<Databag, DatabagError>;
+    type SerializeStructVariant = Impossible<Written, DatabagError>;
 
     refused! {
         serialize_bool(bool); serialize_i8(i8); serialize_i16(i16); serialize_i32(i32); serialize_i64(i64);
@@ -633,27 +671,27 @@ impl Serializer for BagWriter {
         serialize_bytes(&[u8]); serialize_unit_variant(&'static str, u32, &'static str);
     }
 
-    fn serialize_none(self) -> Result<Databag, DatabagError> {
-        Ok(Databag::new())
+    fn serialize_none(self) -> Result<Written, DatabagError> {
+        Ok(Written::default())
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Databag, DatabagError> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Written, DatabagError> {
         value.serialize(self)
     }
 
-    fn serialize_unit(self) -> Result<Databag, DatabagError> {
-        Ok(Databag::new())
+    fn serialize_unit(self) -> Result<Written, DatabagError> {
+        Ok(Written::default())
     }
 
-    fn serialize_unit_struct(self, _name: &'static str) -> Result<Databag, DatabagError> {
-        Ok(Databag::new())
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<Written, DatabagError> {
+        Ok(Written::default())
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
         _name: &'static str,
         value: &T,
-    ) -> Result<Databag, DatabagError> {
+    ) -> Result<Written, DatabagError> {
         value.serialize(self)
     }
 
@@ -663,7 +701,7 @@ impl Serializer for BagWriter {
         _index: u32,
         _variant: &'static str,
         _value: &T,
-    ) -> Result<Databag, DatabagError> {
+    ) -> Result<Written, DatabagError> {
         Err(DatabagError::whole(NOT_A_BAG))
     }
 
@@ -694,11 +732,11 @@ impl Serializer for BagWriter {
     }
 
     fn serialize_map(self, _len: Option<usize>) -> Result<Fields, DatabagError> {
-        Ok(Fields { bag: Databag::new(), key: None, encoding: self.encoding })
+        Ok(Fields { written: Written::default(), key: None, encoding: self.encoding })
     }
 
     fn serialize_struct(self, _name: &'static str, _len: usize) -> Result<Fields, DatabagError> {
-        Ok(Fields { bag: Databag::new(), key: None, encoding: self.encoding })
+        Ok(Fields { written: Written::default(), key: None, encoding: self.encoding })
     }
 
     fn serialize_struct_variant(
@@ -714,22 +752,23 @@ impl Serializer for BagWriter {
 
 /// Collects the fields of a struct or the entries of a map.
 struct Fields {
-    bag: Databag,
+    written: Written,
     key: Option<String>,
     encoding: Encoding,
 }
 
 impl Fields {
     fn put<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<(), DatabagError> {
-        if let Some(text) = value_text(value, self.encoding).map_err(|error| error.at(key))? {
-            self.bag.insert(key, text);
+        match value_text(value, self.encoding).map_err(|error| error.at(key))? {
+            Some(text) => drop(self.written.bag.insert(key, text)),
+            None => self.written.absent.push(key.to_owned()),
         }
         Ok(())
     }
 }
 
 impl ser::SerializeStruct for Fields {
-    type Ok = Databag;
+    type Ok = Written;
     type Error = DatabagError;
 
     fn serialize_field<T: Serialize + ?Sized>(
@@ -740,13 +779,18 @@ impl ser::SerializeStruct for Fields {
         self.put(key, value)
     }
 
-    fn end(self) -> Result<Databag, DatabagError> {
-        Ok(self.bag)
+    fn skip_field(&mut self, key: &'static str) -> Result<(), DatabagError> {
+        self.written.absent.push(key.to_owned());
+        Ok(())
+    }
+
+    fn end(self) -> Result<Written, DatabagError> {
+        Ok(self.written)
     }
 }
 
 impl ser::SerializeMap for Fields {
-    type Ok = Databag;
+    type Ok = Written;
     type Error = DatabagError;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), DatabagError> {
@@ -766,8 +810,8 @@ impl ser::SerializeMap for Fields {
         }
     }
 
-    fn end(self) -> Result<Databag, DatabagError> {
-        Ok(self.bag)
+    fn end(self) -> Result<Written, DatabagError> {
+        Ok(self.written)
     }
 }
 
@@ -985,6 +1029,33 @@ mod tests {
             ])
             .prop_map(str::to_owned),
         ]
+    }
+
+    #[test]
+    fn a_field_without_value_is_deleted_however_it_is_left_out() {
+        #[derive(Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        struct Absences {
+            there: u8,
+            not_there: Option<u8>,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            left_out: Vec<u8>,
+            #[serde(skip)]
+            #[allow(dead_code)]
+            of_no_concern: u8,
+            empty: &'static str,
+        }
+        let value = Absences { there: 1, not_there: None, left_out: vec![], of_no_concern: 2, empty: "" };
+        let deleted = |encoding| {
+            let changes = Databag::changes(&value, encoding).unwrap();
+            let deleted = changes.iter().filter(|(_, text)| text.is_none()).map(|(key, _)| key.clone());
+            (changes.len(), deleted.collect::<Vec<_>>())
+        };
+        assert_eq!(deleted(Encoding::Json), (4, vec!["left-out".to_owned(), "not-there".into()]));
+        assert_eq!(
+            deleted(Encoding::Raw),
+            (4, vec!["empty".to_owned(), "left-out".into(), "not-there".into()])
+        );
     }
 
     proptest! {

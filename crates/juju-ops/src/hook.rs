@@ -21,6 +21,7 @@ use crate::{
     names::RelationId,
     relation::{Relation, Scope, relation_set},
     secrets::Secrets,
+    security::Watched,
     state::{Kept, UnitState},
     status::Status,
     tools::{HookTools, ToolCall, ToolError, checked},
@@ -86,7 +87,7 @@ impl Hook {
         let inner = Inner {
             env,
             event,
-            tools,
+            tools: Arc::new(Watched::new(tools)),
             containers,
             reads: Mutex::default(),
             writes: Mutex::default(),

@@ -23,7 +23,7 @@
 //! Nothing here needs `HOME` or any other variable that the agent does not set. Remote data never makes a call fail:
 //! what is gone, withheld or malformed shows in the returned type ([`Remote`], `Option`).
 
-mod action;
+pub mod action;
 mod apps;
 pub mod cloud;
 pub mod config;
@@ -41,12 +41,15 @@ mod relation;
 pub mod remote;
 pub mod resources;
 mod run;
-mod secrets;
+pub mod secrets;
+pub mod security;
 mod state;
 pub mod status;
 pub mod stop;
 pub mod storage;
+mod time;
 pub mod tools;
+pub mod typed;
 pub mod version;
 
 pub use action::{Action, ParamsError};
@@ -62,7 +65,10 @@ pub use ports::{OpenedPorts, Port, PortError, PortRange, Transport};
 pub use relation::{Relation, Scope};
 pub use remote::Remote;
 pub use run::{Error, run};
-pub use secrets::{SecretAccess, SecretContent, SecretId, SecretInfo, SecretOwner, SecretRef, Secrets};
+pub use secrets::{
+    Expiry, Grantee, NewSecret, Rotation, SecretAccess, SecretContent, SecretId, SecretInfo, SecretOwner,
+    SecretRef, Secrets,
+};
 pub use state::{StateError, UnitState};
 pub use status::{AppStatus, CurrentStatus, Status, StatusBoard};
 pub use stop::{OrBlocked, OrFail, Stop, UserError};

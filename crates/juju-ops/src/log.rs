@@ -1,6 +1,6 @@
 //! `tracing` events to `juju-log`.
 
-use std::{fmt::Write as _, sync::Arc};
+use std::{fmt::Write as _, sync::Arc, time::SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 use tracing::{
@@ -9,7 +9,10 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use crate::tools::{HookTools, ToolCall};
+use crate::{
+    HookEnv, security,
+    tools::{HookTools, ToolCall},
+};
 
 /// Longest text of one `juju-log` call; the kernel allows an argument of 128 KiB.
 const LONGEST: usize = 120_000;
@@ -19,10 +22,21 @@ enum Line {
     Flush(oneshot::Sender<()>),
 }
 
-/// A layer that hands events to [`LogWriter`]. Events of libraries below the wanted level are dropped here.
+/// A layer that hands events to [`LogWriter`]. Events below the wanted level are dropped here, those of
+/// [`security`] excepted.
 pub struct JujuLog {
     lines: mpsc::UnboundedSender<Line>,
     level: Level,
+    appid: Option<String>,
+}
+
+impl JujuLog {
+    /// The same for this unit: only then [`security`] events are logged, since each names the unit.
+    #[must_use]
+    pub fn for_unit(mut self, env: &HookEnv) -> Self {
+        self.appid = Some(security::appid(env));
+        self
+    }
 }
 
 /// Sends lines to the agent, in order.
@@ -39,7 +53,11 @@ pub struct LogFlush {
 /// A layer, the writer behind it and a way to flush it. Events up to `level` are kept.
 pub fn juju_log(level: Level) -> (JujuLog, LogWriter, LogFlush) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (JujuLog { lines: sender.clone(), level }, LogWriter { lines: receiver }, LogFlush { lines: sender })
+    (
+        JujuLog { lines: sender.clone(), level, appid: None },
+        LogWriter { lines: receiver },
+        LogFlush { lines: sender },
+    )
 }
 
 impl LogWriter {
@@ -49,7 +67,7 @@ impl LogWriter {
             match line {
                 Line::Text(level, text) => {
                     for part in parts(&text) {
-                        let call = ToolCall::new("juju-log", ["-l", level.as_str(), "--", part]);
+                        let call = ToolCall::new("juju-log", ["-l", word(level), "--", part]);
                         let logged = tools.call(call).await;
                         if !logged.is_ok_and(|output| output.code == 0) {
                             // The agent keeps standard error as well.
@@ -77,10 +95,18 @@ impl LogFlush {
 
 impl<S: Subscriber> Layer<S> for JujuLog {
     fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        if metadata.target() == security::TARGET {
+            return self.appid.is_some();
+        }
         *metadata.level() <= self.level
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if let (security::TARGET, Some(appid)) = (event.metadata().target(), &self.appid) {
+            let line = security::line(appid, SystemTime::now(), event);
+            let _ = self.lines.send(Line::Text(Level::TRACE, line));
+            return;
+        }
         let mut text = Text::default();
         event.record(&mut text);
         let _ = self.lines.send(Line::Text(*event.metadata().level(), text.line()));
@@ -118,6 +144,17 @@ impl Visit for Text {
         } else {
             let _ = write!(self.fields, " {}={value:?}", field.name());
         }
+    }
+}
+
+/// Juju's word for a level. It takes `WARN` too, but shows and filters by this one.
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        Level::DEBUG => "DEBUG",
+        Level::TRACE => "TRACE",
     }
 }
 

@@ -9,8 +9,9 @@ use crate::{
     Event, Hook, HookEnv,
     hook::Containers,
     log::juju_log,
+    security,
     stop::finish,
-    tools::{HookTools, Processes},
+    tools::{Auto, HookTools},
 };
 
 /// What a charm's function fails with. Any error converts into it.
@@ -21,6 +22,9 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// Exit codes: 0 when the charm returned `Ok` or a [`Stop`](crate::Stop), or the event is unknown (a newer Juju, or an
 /// endpoint that this revision no longer has); 1 when it failed, so that the agent drops what the hook wrote, and
 /// retries; 2 when no Juju agent started the program.
+///
+/// Hook tools are called over the agent's socket where that works, else as processes; `JUJU_OPS_TRANSPORT` forces one
+/// ([`Auto`]).
 ///
 /// A panic ends the process with 1 at once, with the panic's message in the log: what was written is dropped, and no core
 /// file is left that could hold secrets.
@@ -40,7 +44,12 @@ where
             return ExitCode::from(2);
         }
     };
-    std::panic::set_hook(Box::new(panicked));
+    // A hook inside a hook: something that the charm started has started the charm.
+    if var("OPERATOR_DISPATCH").is_some_and(|value| !value.is_empty()) {
+        return ExitCode::SUCCESS;
+    }
+    let appid = security::appid(&env);
+    std::panic::set_hook(Box::new(move |panic| panicked(&appid, panic)));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -49,25 +58,38 @@ where
         }
     };
     runtime.block_on(async {
-        let tools: Arc<dyn HookTools> = Arc::new(Processes::default());
+        let auto = Arc::new(Auto::from_vars(var));
+        let tools: Arc<dyn HookTools> = Arc::clone(&auto) as _;
         let level = var("JUJU_OPS_LOG").and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO);
         let (layer, writer, flush) = juju_log(level);
         // Fails only where the program has installed another subscriber, which it then meant to.
-        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
+        let _ = tracing::subscriber::set_global_default(
+            tracing_subscriber::registry().with(layer.for_unit(&env)),
+        );
         tokio::spawn(writer.run(tools.clone()));
         let hook = Hook::new(env.clone(), Event::from_vars(var), tools, pebble_sockets(&env));
-        let code = dispatch(hook, charm).await;
+        let mut code = dispatch(hook, charm).await;
+        if auto.is_in_doubt() {
+            tracing::error!("the agent may have missed a change, so all of the hook has to be done again");
+            code = ExitCode::FAILURE;
+        }
         flush.flush().await;
+        auto.close().await;
         code
     })
 }
 
 /// Says why the charm gives up, and gives up.
-fn panicked(panic: &std::panic::PanicHookInfo<'_>) {
+fn panicked(appid: &str, panic: &std::panic::PanicHookInfo<'_>) {
     let message = format!("the charm panicked, which is a bug of its own: {panic}");
     // The runtime may be what has panicked, so the log is reached without it; the agent keeps standard error as well.
     eprintln!("ERROR {message}");
-    let _ = std::process::Command::new("juju-log").args(["-l", "ERROR", "--", &message]).status();
+    for (level, line) in [
+        ("ERROR", &message),
+        ("TRACE", &security::crash_line(appid, std::time::SystemTime::now(), &panic.to_string())),
+    ] {
+        let _ = std::process::Command::new("juju-log").args(["-l", level, "--", line]).status();
+    }
     std::process::exit(1);
 }
 

@@ -1,20 +1,78 @@
 //! Juju secrets.
+//!
+//! An owner makes a secret, names it by a label of its own, lets others read it over a relation and changes it:
+//!
+//! ```
+//! use juju_ops::{Event, Hook, NewSecret, Rotation, SecretContent, SecretOwner};
+//!
+//! fn password() -> SecretContent {
+//!     # let fresh = || String::from("…");
+//!     [("password", fresh())].into_iter().collect()
+//! }
+//!
+//! async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
+//!     let secrets = hook.secrets();
+//!     let how = NewSecret { label: "admin", rotate: Some(Rotation::Monthly), ..NewSecret::default() };
+//!     // The one of that label, or a new one.
+//!     let (id, content) = secrets.get_or_add(SecretOwner::Unit, how, password).await?;
+//!     for relation in hook.relations("clients").await? {
+//!         secrets.grant(&id, relation.id()).await?;
+//!         relation.set_unit([("secret".to_owned(), Some(id.to_string()))]);
+//!     }
+//!     // Once a month Juju asks for the next revision; when nobody reads an old one any more, it says so.
+//!     match hook.event() {
+//!         Event::SecretRotate(event) => secrets.rotate(event, &password()).await?,
+//!         Event::SecretRemove(event) | Event::SecretExpired(event) => secrets.retire(event).await?,
+//!         _ => {}
+//!     }
+//!     # drop(content);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! A reader gets the secret's id from somebody, mostly through a databag or an option of type `secret`:
+//!
+//! ```
+//! use juju_ops::{Event, Hook, Remote, SecretId, SecretRef};
+//!
+//! async fn read(hook: &Hook, id: &SecretId) -> Result<(), juju_ops::Error> {
+//!     // From now on `database` names it too; after `secret-changed` the newest content is what is wanted.
+//!     let changed = matches!(hook.event(), Event::SecretChanged(event) if event.id == *id);
+//!     match hook.secrets().get(SecretRef::Labelled(id, "database"), changed).await? {
+//!         Remote::Ready(content) => println!("{}", content.get("username").unwrap_or_default()),
+//!         // The id may be here before the right to read it.
+//!         Remote::Denied | Remote::Absent => hook.waiting("for access to the database's secret").await?,
+//!         Remote::Invalid(reason) => hook.blocked(reason).await?,
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! What Juju would refuse only at the end of the hook, with all that the hook did, is refused here before it is sent:
+//! labels that are taken, secrets of others, bad keys, too much content. Content never appears in an argument of a
+//! command: it goes through files that only this user may read.
 
 use std::{
     collections::BTreeMap,
     fmt,
     io::Write as _,
     path::{Path, PathBuf},
-    time::Duration,
+    str::FromStr,
+    time::{Duration, SystemTime},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::{
-    Hook, Remote,
-    names::RelationId,
+    Feature, Hook, Remote,
+    event::SecretEvent,
+    names::{NameError, RelationId, UnitName},
+    time::rfc3339,
     tools::{ToolCall, ToolError, checked},
 };
+
+/// Most content of a secret, as base64 and of all keys together, in bytes.
+const MOST_CONTENT: usize = 1_000_000;
 
 /// Content of a secret: keys of at least three characters, lower case, digits and inner dashes.
 ///
@@ -67,6 +125,40 @@ impl SecretId {
     }
 }
 
+impl fmt::Display for SecretId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for SecretId {
+    type Err = NameError;
+
+    /// Takes `secret:<id>`, `secret://<model>/<id>` and the bare id of 20 lower-case letters and digits.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let id = Self::new(text);
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let form = id.bare() == text || text.starts_with("secret:");
+        if form && id.bare().len() == 20 && id.bare().chars().all(plain) {
+            return Ok(id);
+        }
+        Err(NameError { text: text.to_owned(), expected: "secret id (secret:…)" })
+    }
+}
+
+/// From the text of an option of type `secret`, or of a databag.
+impl<'de> Deserialize<'de> for SecretId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for SecretId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.0)
+    }
+}
+
 impl PartialEq for SecretId {
     fn eq(&self, other: &Self) -> bool {
         self.bare() == other.bare()
@@ -84,20 +176,146 @@ pub enum SecretOwner {
     Unit,
 }
 
+impl SecretOwner {
+    fn word(self) -> &'static str {
+        match self {
+            Self::App => "application",
+            Self::Unit => "unit",
+        }
+    }
+}
+
+/// How often Juju asks the owner for a new revision, with a `secret-rotate` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rotation {
+    /// It does not.
+    Never,
+    /// Every hour.
+    Hourly,
+    /// Every day.
+    Daily,
+    /// Every week.
+    Weekly,
+    /// Every month.
+    Monthly,
+    /// Every three months.
+    Quarterly,
+    /// Every year.
+    Yearly,
+}
+
+impl Rotation {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Hourly => "hourly",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+            Self::Monthly => "monthly",
+            Self::Quarterly => "quarterly",
+            Self::Yearly => "yearly",
+        }
+    }
+}
+
+/// When a revision expires: Juju then tells the owner, once. It can be read on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// After this time; at least a second.
+    After(Duration),
+    /// At this point in time, to the second.
+    At(SystemTime),
+}
+
+/// How a secret is to be; `None` and empty texts leave it as it is, or as Juju makes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NewSecret<'a> {
+    /// The owner's label. One label names one secret of the owner.
+    pub label: &'a str,
+    /// What it is for.
+    pub description: &'a str,
+    /// When the revision expires.
+    pub expire: Option<Expiry>,
+    /// How often it is to be changed.
+    pub rotate: Option<Rotation>,
+}
+
+impl NewSecret<'_> {
+    fn args(&self) -> Vec<String> {
+        let mut args = Vec::new();
+        let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
+        if !self.label.is_empty() {
+            flag("--label", self.label.to_owned());
+        }
+        if !self.description.is_empty() {
+            flag("--description", self.description.to_owned());
+        }
+        match self.expire {
+            // Juju takes none that is over.
+            Some(Expiry::After(after)) => {
+                flag("--expire", format!("{}s", after.as_secs().clamp(1, LONGEST_EXPIRY)));
+            }
+            Some(Expiry::At(time)) => flag("--expire", rfc3339(time)),
+            None => {}
+        }
+        if let Some(rotation) = self.rotate {
+            flag("--rotate", rotation.word().to_owned());
+        }
+        args
+    }
+}
+
+/// From whom a right to read is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grantee<'a> {
+    /// From whoever has it over this relation.
+    Relation(&'a RelationId),
+    /// From an application.
+    App(&'a str),
+    /// From one unit.
+    Unit(&'a UnitName),
+}
+
 /// What an owner sees of a secret, without its content.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct SecretInfo {
     /// Latest revision.
     pub revision: u64,
     /// The owner's label.
     #[serde(default)]
     pub label: String,
+    /// Whose it is; `None` if Juju says something that this library does not know.
+    #[serde(default, deserialize_with = "known_owner")]
+    pub owner: Option<SecretOwner>,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// How often it is to be changed; `None` if that was never said.
+    #[serde(default, deserialize_with = "known_rotation")]
+    pub rotation: Option<Rotation>,
+    /// When the next change is due, RFC 3339.
+    #[serde(default)]
+    pub rotates: Option<String>,
     /// When the revision expires, RFC 3339.
     #[serde(default)]
     pub expiry: Option<String>,
     /// Who else may read it. Grants of this hook do not show yet.
     #[serde(default)]
     pub access: Vec<SecretAccess>,
+}
+
+fn known_owner<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SecretOwner>, D::Error> {
+    Ok(match Option::<String>::deserialize(from)?.as_deref() {
+        Some("application") => Some(SecretOwner::App),
+        Some("unit") => Some(SecretOwner::Unit),
+        _ => None,
+    })
+}
+
+fn known_rotation<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rotation>, D::Error> {
+    let word = Option::<String>::deserialize(from)?.unwrap_or_default();
+    Ok(Rotation::deserialize(serde::de::value::StrDeserializer::<serde::de::value::Error>::new(&word)).ok())
 }
 
 /// Somebody who may read a secret that is not theirs.
@@ -132,6 +350,9 @@ pub enum SecretRef<'a> {
     Id(&'a SecretId),
     /// By this unit's label.
     Label(&'a str),
+    /// By id, and from now on by this label too. Only for reading: a secret of this unit's own keeps the label that it was
+    /// made with.
+    Labelled(&'a SecretId, &'a str),
 }
 
 /// Seconds that Go's durations can hold, roughly: 290 years.
@@ -148,7 +369,7 @@ impl<'h> Secrets<'h> {
         Self { hook }
     }
 
-    /// The tracked revision's content. `refresh` starts to track the latest one.
+    /// The tracked revision's content: the one that was read first, until `refresh` makes the latest one the tracked one.
     pub async fn get(
         &self,
         secret: SecretRef<'_>,
@@ -171,6 +392,7 @@ impl<'h> Secrets<'h> {
         secret: SecretRef<'_>,
         revision: Option<&str>,
     ) -> Result<Remote<SecretContent>, ToolError> {
+        self.hook.require_for("secret-get", Feature::Secrets)?;
         let mut args = vec!["--format=json".to_owned()];
         args.extend(revision.map(str::to_owned));
         args.extend(named(secret));
@@ -184,6 +406,11 @@ impl<'h> Secrets<'h> {
 
     /// What is known of an own secret; `None` if there is none of that name.
     pub async fn info(&self, secret: SecretRef<'_>) -> Result<Option<(SecretId, SecretInfo)>, ToolError> {
+        // The tool takes either the id or the label.
+        let secret = match secret {
+            SecretRef::Labelled(id, _) => SecretRef::Id(id),
+            other => other,
+        };
         let args = std::iter::once("--format=json".to_owned()).chain(named(secret));
         match self.hook.read::<BTreeMap<String, SecretInfo>>("secret-info-get", args).await {
             Ok(infos) => {
@@ -201,18 +428,20 @@ impl<'h> Secrets<'h> {
         Ok(ids.into_iter().flatten().map(|id| SecretId::new(format!("secret:{id}"))).collect())
     }
 
-    /// Makes a secret. Its id is valid at once, its content is stored when the hook succeeds. A label that the owner
-    /// uses already makes the hook fail then.
+    /// Makes a secret. Its id is valid at once, its content is stored when the hook succeeds.
+    ///
+    /// # Errors
+    /// As [`Secrets::add_with`].
     pub async fn add(
         &self,
         content: &SecretContent,
         label: &str,
         owner: SecretOwner,
     ) -> Result<SecretId, ToolError> {
-        self.make(content, label, owner, None).await
+        self.add_with(content, owner, NewSecret { label, ..NewSecret::default() }).await
     }
 
-    /// The same, and after this time Juju tells the owner once that the secret expired. It can be read on.
+    /// The same, with an end.
     pub async fn add_expiring(
         &self,
         content: &SecretContent,
@@ -220,33 +449,76 @@ impl<'h> Secrets<'h> {
         owner: SecretOwner,
         after: Duration,
     ) -> Result<SecretId, ToolError> {
-        self.make(content, label, owner, Some(after)).await
+        let how = NewSecret { label, expire: Some(Expiry::After(after)), ..NewSecret::default() };
+        self.add_with(content, owner, how).await
     }
 
-    async fn make(
+    /// The same, with everything that can be said of a secret.
+    ///
+    /// # Errors
+    /// [`ToolError::Invalid`] for content that Juju would refuse, and for a label that the owner uses already: that would
+    /// fail the hook at its end. [`ToolError::is_denied`] for a secret of the application and a unit that does not lead.
+    pub async fn add_with(
         &self,
         content: &SecretContent,
-        label: &str,
         owner: SecretOwner,
-        expires: Option<Duration>,
+        how: NewSecret<'_>,
     ) -> Result<SecretId, ToolError> {
-        let owner = match owner {
-            SecretOwner::App => "application",
-            SecretOwner::Unit => "unit",
-        };
-        let files = Files::write("secret-add", content)?;
-        let mut args = ["--label", label, "--owner", owner].map(str::to_owned).to_vec();
-        args.extend(expires.into_iter().flat_map(expire));
-        args.push("--".into());
+        let tool = "secret-add";
+        self.hook.require_for(tool, Feature::Secrets)?;
+        let files = Files::write(tool, content)?;
+        if content.0.is_empty() {
+            return Err(ToolError::Invalid { tool, reason: "a secret without content".into() });
+        }
+        if !how.label.is_empty()
+            && let Some((id, info)) = self.info(SecretRef::Label(how.label)).await?
+            && info.owner.is_none_or(|of| of == owner)
+        {
+            let reason = format!("label {:?} is that of {id} already", how.label);
+            return Err(ToolError::Invalid { tool, reason });
+        }
+        let mut args = how.args();
+        args.extend(["--owner", owner.word(), "--"].map(str::to_owned));
         args.extend(files.args());
-        let stdout = checked(&**self.hook.tools(), ToolCall::new("secret-add", args)).await?;
+        let stdout = checked(&**self.hook.tools(), ToolCall::new(tool, args)).await?;
         self.forget();
         Ok(SecretId::new(String::from_utf8_lossy(&stdout).trim()))
     }
 
+    /// The secret of a label with its latest content; a new one if this unit manages none of that label yet.
+    ///
+    /// A unit that does not lead manages no secret of the application: it reads one by its label, see [`Secrets::get`].
+    ///
+    /// # Errors
+    /// As [`Secrets::add_with`]; and [`ToolError::Invalid`] without a label.
+    pub async fn get_or_add(
+        &self,
+        owner: SecretOwner,
+        how: NewSecret<'_>,
+        make: impl FnOnce() -> SecretContent + Send,
+    ) -> Result<(SecretId, SecretContent), ToolError> {
+        if how.label.is_empty() {
+            let reason = "a secret is found again by its label".into();
+            return Err(ToolError::Invalid { tool: "secret-add", reason });
+        }
+        let by_label = SecretRef::Label(how.label);
+        if let Some((id, info)) = self.info(by_label).await?
+            && info.owner.is_none_or(|of| of == owner)
+            && let Remote::Ready(content) = self.peek(SecretRef::Id(&id)).await?
+        {
+            return Ok((id, content));
+        }
+        let content = make();
+        Ok((self.add_with(&content, owner, how).await?, content))
+    }
+
     /// Replaces the whole content of an own secret; equal content makes no new revision.
+    ///
+    /// # Errors
+    /// [`ToolError::is_not_found`] for a secret that this unit does not manage: that would fail the hook at its end.
+    /// [`ToolError::Invalid`] for content that Juju would refuse.
     pub async fn set(&self, id: &SecretId, content: &SecretContent) -> Result<(), ToolError> {
-        self.replace(id, content, None).await
+        self.set_with(id, Some(content), NewSecret::default()).await
     }
 
     /// The same, and the new revision expires after this time.
@@ -256,35 +528,75 @@ impl<'h> Secrets<'h> {
         content: &SecretContent,
         after: Duration,
     ) -> Result<(), ToolError> {
-        self.replace(id, content, Some(after)).await
+        let how = NewSecret { expire: Some(Expiry::After(after)), ..NewSecret::default() };
+        self.set_with(id, Some(content), how).await
     }
 
-    async fn replace(
+    /// Changes what is known of an own secret, and leaves its content.
+    ///
+    /// # Errors
+    /// As [`Secrets::set`].
+    pub async fn set_info(&self, id: &SecretId, how: NewSecret<'_>) -> Result<(), ToolError> {
+        self.set_with(id, None, how).await
+    }
+
+    /// Changes what is known of an own secret and, if given, replaces its whole content, in one call: Juju before 3.6
+    /// keeps only the last one of several.
+    ///
+    /// # Errors
+    /// As [`Secrets::set`].
+    pub async fn set_with(
         &self,
         id: &SecretId,
-        content: &SecretContent,
-        expires: Option<Duration>,
+        content: Option<&SecretContent>,
+        how: NewSecret<'_>,
     ) -> Result<(), ToolError> {
-        let files = Files::write("secret-set", content)?;
-        let mut args: Vec<String> = expires.into_iter().flat_map(expire).collect();
+        let tool = "secret-set";
+        let files = content.map(|content| Files::write(tool, content)).transpose()?;
+        self.managed(tool, id).await?;
+        let mut args = how.args();
         args.extend(["--".to_owned(), id.as_str().to_owned()]);
-        args.extend(files.args());
-        self.hook.change(ToolCall::new("secret-set", args)).await?;
+        args.extend(files.iter().flat_map(Files::args));
+        self.hook.change(ToolCall::new(tool, args)).await?;
         self.forget();
         Ok(())
     }
 
-    /// Removes an own secret with all its revisions when the hook succeeds. One that is gone already is no error.
+    /// Answers a `secret-rotate` event: this is the secret's next content.
+    ///
+    /// # Errors
+    /// As [`Secrets::set`].
+    pub async fn rotate(&self, event: &SecretEvent, content: &SecretContent) -> Result<(), ToolError> {
+        self.set(&event.id, content).await
+    }
+
+    /// Answers a `secret-remove` or `secret-expired` event: the revision that it is about is removed.
+    ///
+    /// # Errors
+    /// What the agent refuses.
+    pub async fn retire(&self, event: &SecretEvent) -> Result<(), ToolError> {
+        match event.revision {
+            Some(revision) => self.remove_revision(&event.id, revision).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes an own secret with all its revisions when the hook succeeds. One that is gone already, or that this unit
+    /// does not manage, is left alone.
     pub async fn remove(&self, id: &SecretId) -> Result<(), ToolError> {
-        let args = ["--".to_owned(), id.as_str().to_owned()];
-        self.hook.change(ToolCall::new("secret-remove", args)).await?;
-        self.forget();
-        Ok(())
+        self.drop(id, ["--".to_owned(), id.as_str().to_owned()].to_vec()).await
     }
 
     /// Removes one revision of an own secret when the hook succeeds. With its last revision a secret is gone.
     pub async fn remove_revision(&self, id: &SecretId, revision: u64) -> Result<(), ToolError> {
         let args = ["--revision".to_owned(), revision.to_string(), "--".into(), id.as_str().to_owned()];
+        self.drop(id, args.to_vec()).await
+    }
+
+    async fn drop(&self, id: &SecretId, args: Vec<String>) -> Result<(), ToolError> {
+        if self.info(SecretRef::Id(id)).await?.is_none() {
+            return Ok(());
+        }
         self.hook.change(ToolCall::new("secret-remove", args)).await?;
         self.forget();
         Ok(())
@@ -296,6 +608,49 @@ impl<'h> Secrets<'h> {
         self.hook.change(ToolCall::new("secret-grant", args)).await
     }
 
+    /// Lets one unit of the other application read an own secret, for as long as the relation lives. Of no effect while
+    /// the application as a whole may.
+    pub async fn grant_unit(
+        &self,
+        id: &SecretId,
+        relation: &RelationId,
+        unit: &UnitName,
+    ) -> Result<(), ToolError> {
+        let args = ["-r".to_owned(), relation.to_string(), "--unit".into(), unit.to_string(), "--".into()];
+        let args = args.into_iter().chain([id.as_str().to_owned()]);
+        self.hook.change(ToolCall::new("secret-grant", args)).await
+    }
+
+    /// Takes the right to read an own secret away when the hook succeeds. A secret that is gone, or that this unit does
+    /// not manage, is left alone.
+    pub async fn revoke(&self, id: &SecretId, from: Grantee<'_>) -> Result<(), ToolError> {
+        // Of a secret that is not ours, the agent would say so only at the end of the hook.
+        if self.info(SecretRef::Id(id)).await?.is_none() {
+            return Ok(());
+        }
+        let (flag, who) = match from {
+            Grantee::Relation(relation) => ("-r", relation.to_string()),
+            Grantee::App(app) => ("--app", app.to_owned()),
+            Grantee::Unit(unit) => ("--unit", unit.to_string()),
+        };
+        let args = [flag.to_owned(), who, "--".into(), id.as_str().to_owned()];
+        match self.hook.change(ToolCall::new("secret-revoke", args)).await {
+            // With the relation, the right has gone.
+            Err(error) if error.is_not_found() => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Checks that the end of the hook will not find the secret to be another's.
+    async fn managed(&self, tool: &'static str, id: &SecretId) -> Result<(), ToolError> {
+        match self.info(SecretRef::Id(id)).await? {
+            Some(_) => Ok(()),
+            None => {
+                Err(ToolError::Refused { tool, code: 1, message: format!("own secret \"{id}\" not found") })
+            }
+        }
+    }
+
     fn forget(self) {
         self.hook.forget("secret-get");
         self.hook.forget("secret-info-get");
@@ -303,15 +658,13 @@ impl<'h> Secrets<'h> {
     }
 }
 
-/// As a time from now, since a point in time would have to be written as a date. Juju takes none that is over.
-fn expire(after: Duration) -> [String; 2] {
-    ["--expire".to_owned(), format!("{}s", after.as_secs().clamp(1, LONGEST_EXPIRY))]
-}
-
 fn named(secret: SecretRef<'_>) -> Vec<String> {
     match secret {
         SecretRef::Id(id) => vec!["--".into(), id.as_str().into()],
         SecretRef::Label(label) => vec!["--label".into(), label.into()],
+        SecretRef::Labelled(id, label) => {
+            vec!["--label".into(), label.into(), "--".into(), id.as_str().into()]
+        }
     }
 }
 
@@ -332,6 +685,11 @@ impl Files {
             .prefix("juju-secret-")
             .tempdir()
             .map_err(|e| failed(&std::env::temp_dir(), &e))?;
+        let size: usize = content.0.values().map(|value| value.len().div_ceil(3) * 4).sum();
+        if size > MOST_CONTENT {
+            let reason = format!("content of {size} bytes as base64, more than {MOST_CONTENT}");
+            return Err(ToolError::Invalid { tool, reason });
+        }
         let mut keys = Vec::new();
         for (key, value) in &content.0 {
             if !valid_key(key) || value.is_empty() {
@@ -360,7 +718,7 @@ fn private_file(path: &Path) -> std::io::Result<std::fs::File> {
 
 fn valid_key(key: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    key.len() >= 3
+    key.chars().filter(|c| plain(*c)).count() >= 3
         && key.starts_with(|c: char| c.is_ascii_lowercase())
         && key.ends_with(plain)
         && key.chars().all(|c| plain(c) || c == '-')
@@ -395,11 +753,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_secret_id_is_refused() {
+        let id = "d0neu000000000000000";
+        for text in [id.to_owned(), format!("secret:{id}"), format!("secret://a-b/{id}")] {
+            assert_eq!(text.parse::<SecretId>().unwrap().as_str(), text);
+        }
+        for text in ["", "secret:", "d0neu", "secret:d0neu00000000000000X", &format!("http://x/{id}")] {
+            assert!(text.parse::<SecretId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn more_than_juju_takes_is_not_sent() {
+        // 750 000 bytes are exactly a million as base64.
+        let fits: SecretContent = [("big-key", "x".repeat(750_000))].into_iter().collect();
+        assert!(Files::write("secret-add", &fits).is_ok());
+        let over: SecretContent =
+            [("big-key", "x".repeat(750_000)), ("small-key", "y".into())].into_iter().collect();
+        assert!(matches!(Files::write("secret-add", &over), Err(ToolError::Invalid { .. })));
+    }
+
+    #[test]
     fn keys_follow_juju() {
         for key in ["abc", "private-key", "a1-2b"] {
             assert!(valid_key(key), "{key}");
         }
-        for key in ["", "k", "ab", "UPPER", "a_b", "1ab", "ab-", "a--b"] {
+        for key in ["", "k", "ab", "a-b", "UPPER", "a_b", "1ab", "ab-", "a--b"] {
             assert!(!valid_key(key), "{key}");
         }
     }

@@ -36,7 +36,11 @@
 
 use std::{error::Error as StdError, fmt, future::Future};
 
-use crate::{Action, ConfigError, Error, Hook, ParamsError, tools::ToolError};
+use crate::{
+    Action, ConfigError, Error, Hook, ParamsError,
+    security::{self, Severity},
+    tools::ToolError,
+};
 
 /// The charm's function ends here, though nothing failed: planned writes are sent and the hook succeeds.
 ///
@@ -101,18 +105,19 @@ pub async fn finish(hook: &Hook, result: Result<(), Error>) -> Result<(), Error>
     match result {
         Ok(()) => {}
         Err(stop) if Stop::is_in(&*stop) => tracing::debug!("{stop}"),
-        Err(error) => {
-            hook.discard();
-            return Err(error);
-        }
+        Err(error) => return failed(hook, error),
     }
     match hook.commit().await {
         Ok(_) => Ok(()),
-        Err(error) => {
-            hook.discard();
-            Err(error.into())
-        }
+        Err(error) => failed(hook, error.into()),
     }
+}
+
+fn failed(hook: &Hook, error: Error) -> Result<(), Error> {
+    hook.discard();
+    let event = hook.event().name();
+    security::log(Severity::Warn, "sys_crash", &event, &format!("{event}: {error}"));
+    Err(error)
 }
 
 /// An error that may be a user's to put right.

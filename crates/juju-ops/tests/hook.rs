@@ -199,6 +199,10 @@ fn keeper(line: &str) -> Option<Result<&'static str, (i32, &'static str)>> {
         }
         "secret-get --format=json --peek --label key" => Ok(r#"{"private-key":"hunter22"}"#),
         "secret-get --format=json --peek --label other" => Err((1, "consumer label \"other\" not found")),
+        "secret-info-get --format=json --label l" => Err((1, "secret \"l\" not found")),
+        "secret-info-get --format=json -- secret:d0neu000000000000030" => {
+            Ok(r#"{"d0neu000000000000030":{"revision":1,"label":"l","owner":"unit"}}"#)
+        }
         line if line.starts_with("secret-add ") => Ok("secret:d0neu000000000000030\n"),
         line if line.starts_with("secret-set ") || line.starts_with("secret-remove ") => Ok(""),
         _ => return None,
@@ -241,14 +245,21 @@ async fn secrets_are_made_replaced_and_removed() {
     let calls = agent.calls.lock().unwrap();
     let begins: Vec<&str> =
         calls.iter().map(|call| call.split("certificate#file=/").next().unwrap().trim_end()).collect();
+    // Whether it is ours is asked before each change: of another's, the agent would say so only at the end.
+    let asks = "secret-info-get --format=json -- secret:d0neu000000000000030";
     assert_eq!(
         begins,
         [
             "secret-ids --format=json",
-            "secret-add --label l --owner unit --expire 86400s --",
+            "secret-info-get --format=json --label l",
+            "secret-add --label l --expire 86400s --owner unit --",
+            asks,
             "secret-set -- secret:d0neu000000000000030",
+            asks,
             "secret-set --expire 1s -- secret:d0neu000000000000030",
+            asks,
             "secret-remove --revision 3 -- secret:d0neu000000000000030",
+            asks,
             "secret-remove -- secret:d0neu000000000000030",
             // What was known before is not known any more.
             "secret-ids --format=json",
