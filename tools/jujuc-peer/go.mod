@@ -1,0 +1,3 @@
+module jujuc-peer
+
+go 1.24
