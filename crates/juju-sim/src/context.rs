@@ -9,18 +9,18 @@ use std::{
     sync::Arc,
 };
 
-use juju_ops::{Hook, HookEnv, tools::HookTools};
+use juju_ops::{Hook, HookEnv};
 use juju_pebble::{Exec, ExecOutput, Pebble};
 use tracing::{Level, instrument::WithSubscriber as _};
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
     CharmMeta, Event, Failure, Outcome, State,
+    backend::{Backend, Stage},
     check::{Inconsistent, check},
     pebble::ExecHook,
-    session::AgentPaths,
     state::Container,
-    world::{Direct, Steps, Watched, Way, World},
+    world::{Steps, Watched, World},
 };
 
 /// What goes wrong at a chosen step.
@@ -40,6 +40,7 @@ pub struct Context {
     log_level: Level,
     faults: BTreeMap<usize, Fault>,
     exec_hooks: BTreeMap<String, ExecHook>,
+    backend: Backend,
 }
 
 impl Context {
@@ -52,6 +53,7 @@ impl Context {
             log_level: Level::INFO,
             faults: BTreeMap::new(),
             exec_hooks: BTreeMap::new(),
+            backend: Backend::from_env(),
         }
     }
 
@@ -72,6 +74,13 @@ impl Context {
     #[must_use]
     pub fn with_log_level(mut self, level: Level) -> Self {
         self.log_level = level;
+        self
+    }
+
+    /// Sets how hook tools are answered, whatever `JUJU_SIM_BACKEND` says.
+    #[must_use]
+    pub fn with_backend(mut self, backend: Backend) -> Self {
+        self.backend = backend;
         self
     }
 
@@ -98,8 +107,8 @@ impl Context {
     /// Runs one transition. The state given is not changed.
     ///
     /// # Panics
-    /// When state and event cannot happen in Juju ([`fn@check`]), and inside an asynchronous test: use
-    /// [`Context::run_async`] there.
+    /// When state and event cannot happen in Juju ([`fn@check`]), when the [`Backend`] lacks what it needs, and inside an
+    /// asynchronous test: use [`Context::run_async`] there.
     #[track_caller]
     pub fn run<E, C>(&self, state: impl Borrow<State>, event: Event, charm: C) -> Outcome
     where
@@ -115,7 +124,7 @@ impl Context {
     /// As [`Context::run`], but returns why a scene is impossible.
     ///
     /// # Panics
-    /// Inside an asynchronous test: use [`Context::run_async`] there.
+    /// When the [`Backend`] lacks what it needs, and inside an asynchronous test: use [`Context::run_async`] there.
     pub fn try_run<E, C>(
         &self,
         state: impl Borrow<State>,
@@ -130,6 +139,9 @@ impl Context {
     }
 
     /// As [`Context::try_run`], for asynchronous tests.
+    ///
+    /// # Panics
+    /// When the [`Backend`] lacks what it needs.
     pub async fn run_async<E, C>(
         &self,
         state: impl Borrow<State>,
@@ -141,18 +153,10 @@ impl Context {
         E: Into<juju_ops::Error>,
     {
         let world = self.world(state.borrow(), &event)?;
-        let paths = AgentPaths {
-            charm_dir: self.charm_dir.to_path_buf(),
-            socket: "/agent.socket".into(),
-            tools_dir: "/tools".into(),
-            path: "/usr/bin:/bin".to_owned(),
-            nonce: "0".repeat(32),
-        };
-        let env = world.environment(&paths);
-        let direct = || Direct { world: world.clone(), cwd: self.charm_dir.clone() };
-        let log: Arc<dyn HookTools> = Arc::new(direct());
-        let tools = Arc::new(Steps { world: world.clone(), way: Way::Direct(direct()) });
-        let var = |name: &str| env.get(name).cloned();
+        let stage = Stage::open(self.backend, &self.charm_dir, &world)
+            .unwrap_or_else(|error| panic!("hooks cannot be answered ({:?}): {error}", self.backend));
+        let tools = Arc::new(Steps { world: world.clone(), way: stage.calls });
+        let var = |name: &str| stage.env.get(name).cloned();
         let hook_env = HookEnv::from_vars(var).map_err(|error| Inconsistent(vec![error.to_string()]))?;
         let containers = {
             let world = world.clone();
@@ -163,15 +167,15 @@ impl Context {
         };
         let hook = Hook::new(hook_env, juju_ops::Event::from_vars(var), tools.clone(), containers);
         let (layer, writer, flush) = juju_ops::log::juju_log(self.log_level);
-        let subscriber = tracing_subscriber::registry().with(layer);
+        let subscriber = tracing_subscriber::registry().with(layer.for_unit(hook.env()));
         let result = {
             let running = async {
                 // A charm built on `juju_ops::run` never hears of events that the library does not know.
                 if matches!(hook.event(), juju_ops::Event::Unknown(_)) {
                     return Ok(());
                 }
-                charm(hook.clone()).await.map_err(Into::into)?;
-                hook.commit().await.map(drop).map_err(juju_ops::Error::from)
+                let result = charm(hook.clone()).await.map_err(Into::into);
+                juju_ops::stop::finish(&hook, result).await
             };
             let running = pin!(running.with_subscriber(subscriber));
             tokio::select! {
@@ -184,7 +188,7 @@ impl Context {
         tools.settled().await;
         // With the last sender gone the writer ends when everything was written.
         drop(flush);
-        writer.run(log).await;
+        writer.run(stage.log).await;
         Ok(outcome(&world, event, result))
     }
 

@@ -35,6 +35,7 @@
 //! Scenes that Juju could never bring about are refused ([`fn@check`]). [`Context::with_fault`] lets the charm die, or a
 //! call be refused, at any step; sweeping over [`Outcome::steps`] shows that the next hook repairs what a crash left.
 
+mod backend;
 pub mod charm;
 pub mod check;
 #[cfg(feature = "program")]
@@ -63,6 +64,7 @@ pub mod tools;
 mod wire;
 mod world;
 
+pub use backend::Backend;
 pub use charm::{CharmMeta, MetaError, Role};
 pub use check::{Inconsistent, check};
 pub use context::{Context, Fault};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use juju_ops::{Hook, Status as HookStatus, tools::ToolError};
 use juju_pebble::{Exec, FileWrite, Layer, ServiceAction, ServiceStatus};
 use juju_sim::{
-    CharmMeta, Container, Context, Event, ExecHandler, Failure, Fault, Outcome, Relation, Secret, State,
-    Status, event::SecretEvent, pebble::PebbleEvent,
+    Backend, CharmMeta, Container, Context, Event, ExecHandler, Failure, Fault, Outcome, Relation, Secret,
+    State, Status, event::SecretEvent, pebble::PebbleEvent,
 };
 
 const META: &str = "
@@ -305,6 +305,33 @@ fn a_service_that_cannot_start_is_a_failed_change() {
     assert_eq!(started, Some(Vec::new()));
 }
 
+/// What an outcome holds, backends apart: only the log's place among the calls may differ.
+fn gist(out: &Outcome) -> impl PartialEq + std::fmt::Debug + use<> {
+    let calls = out.calls.iter().filter(|call| call.tool != "juju-log").cloned().collect::<Vec<_>>();
+    (out.state.clone(), out.commit.clone(), out.log_text(), out.pebble.clone(), out.steps, calls)
+}
+
+#[test]
+fn every_backend_brings_about_the_same() {
+    let on = |backend, fault: Option<(usize, Fault)>| {
+        let ctx = Context::new(meta()).with_backend(backend);
+        let ctx = fault.into_iter().fold(ctx, |ctx, (step, fault)| ctx.with_fault(step, fault));
+        ctx.run(deployed(), Event::ConfigChanged, charm)
+    };
+    for backend in [Backend::Socket, Backend::Processes] {
+        let plain = on(Backend::InProcess, None);
+        assert_eq!(gist(on(backend, None).assert_ok()), gist(&plain), "{backend:?}");
+        for step in 0..plain.steps {
+            for fault in [Fault::Die, Fault::Refuse("no".to_owned())] {
+                let fault = Some((step, fault));
+                let (here, there) = (on(Backend::InProcess, fault.clone()), on(backend, fault));
+                assert_eq!(gist(&there), gist(&here), "{backend:?}, step {step}");
+                assert_eq!(format!("{:?}", there.result), format!("{:?}", here.result));
+            }
+        }
+    }
+}
+
 #[test]
 fn states_survive_being_written_down() {
     let state = run(&deployed(), Event::ConfigChanged).state;
@@ -314,7 +341,7 @@ fn states_survive_being_written_down() {
 
 #[test]
 fn transitions_are_cheap() {
-    let ctx = Context::new(meta());
+    let ctx = Context::new(meta()).with_backend(Backend::InProcess);
     let state = run(&deployed(), Event::ConfigChanged).state;
     let count: u32 = 500;
     let begin = std::time::Instant::now();
