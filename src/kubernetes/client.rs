@@ -1,17 +1,16 @@
 //! Calls to the API, each within its time.
 
-use std::future::Future;
 use std::time::Duration;
 
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use http::Request;
+use kube::core::params::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::request::{Error as RequestError, Request as Requests};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Resource as _};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
-use tracing::instrument::WithSubscriber;
-use tracing::subscriber::NoSubscriber;
 
+use super::connection::{Answer, Connection};
 use super::{Access, Failure};
 
 /// How long connecting, and how long one call with everything that belongs to it, may take.
@@ -62,7 +61,7 @@ impl Kind {
 
 /// The API, for one part of a hook. Every call is about objects in the pod's own namespace.
 pub struct Client {
-    kube: kube::Client,
+    connection: Connection,
     namespace: String,
     deadline: Instant,
 }
@@ -73,23 +72,8 @@ impl Client {
     /// # Errors
     /// If the access is not what Kubernetes gives pods: a URL or certificate that is none.
     pub fn new(access: &Access, time: Duration) -> Result<Self, Failure> {
-        let odd =
-            |what: &str, error: &dyn std::fmt::Display| Failure::Unreachable(format!("{what}: {error}"));
-        let mut config = kube::Config::new(access.url.parse().map_err(|error| odd("the URL", &error))?);
-        if !access.ca.is_empty() {
-            let certificates: Result<Vec<_>, _> =
-                CertificateDer::pem_slice_iter(access.ca.as_bytes()).collect();
-            let certificates = certificates.map_err(|error| odd("ca.crt", &error))?;
-            config.root_cert = Some(certificates.iter().map(|certificate| certificate.to_vec()).collect());
-        }
-        config.auth_info.token = Some(access.token.expose().to_owned().into());
-        config.connect_timeout = Some(CALL);
-        config.read_timeout = Some(CALL);
-        config.write_timeout = Some(CALL);
-        // There is the next hook for that.
-        config.default_retry = false;
-        let kube = kube::Client::try_from(config).map_err(|error| odd("the client", &error))?;
-        Ok(Self { kube, namespace: access.namespace.clone(), deadline: Instant::now() + time })
+        let connection = Connection::new(access).map_err(Failure::Unreachable)?;
+        Ok(Self { connection, namespace: access.namespace.clone(), deadline: Instant::now() + time })
     }
 
     /// The namespace that every call is about.
@@ -99,22 +83,25 @@ impl Client {
 
     /// One object; `None` if it does not exist, or nobody in this cluster knows its kind.
     pub async fn get(&self, kind: Kind, name: &str) -> Result<Option<Value>, Failure> {
-        let api = self.api(kind);
-        present(self.call(api.get(name)).await)?.map(value).transpose()
+        present(self.call(self.requests(kind).get(name, &GetParams::default())).await)
     }
 
     /// The objects with all of these labels (`key=value,…`); `None` if nobody in this cluster knows their kind.
     pub async fn list(&self, kind: Kind, labels: &str) -> Result<Option<Vec<Value>>, Failure> {
-        let api = self.api(kind);
-        let listed = self.call(api.list(&ListParams::default().labels(labels))).await;
-        present(listed)?.map(|list| list.items.into_iter().map(value).collect()).transpose()
+        #[derive(Deserialize)]
+        struct List {
+            #[serde(default)]
+            items: Vec<Value>,
+        }
+        let listed = self.call(self.requests(kind).list(&ListParams::default().labels(labels))).await;
+        let list = present(listed)?.map(List::deserialize).transpose();
+        Ok(list.map_err(|error| Failure::Nonsense(short(&error.to_string())))?.map(|list| list.items))
     }
 
     /// Creates an object, and gives it back.
     pub async fn create(&self, kind: Kind, object: &Value) -> Result<Value, Failure> {
-        let object =
-            serde_json::from_value(object.clone()).map_err(|error| Failure::Nonsense(error.to_string()))?;
-        value(self.call(self.api(kind).create(&PostParams::default(), &object)).await?)
+        let text = serde_json::to_vec(object).map_err(|error| Failure::Nonsense(error.to_string()))?;
+        self.call(self.requests(kind).create(&PostParams::default(), text)).await
     }
 
     /// Changes what `patch` names of an object, and gives back the object; a key that is null is removed.
@@ -126,7 +113,7 @@ impl Client {
         patch: &Value,
     ) -> Result<Value, Failure> {
         let parameters = PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() };
-        value(self.call(self.api(kind).patch(name, &parameters, &Patch::Strategic(patch))).await?)
+        self.call(self.requests(kind).patch(name, &parameters, &Patch::Strategic(patch))).await
     }
 
     /// Says how an object should be, as far as `manager` says anything about it, and gives back the object. What the manager
@@ -141,27 +128,28 @@ impl Client {
     ) -> Result<Value, Failure> {
         let parameters =
             PatchParams { field_manager: Some(manager.to_owned()), force, ..PatchParams::default() };
-        value(self.call(self.api(kind).patch(name, &parameters, &Patch::Apply(object))).await?)
+        self.call(self.requests(kind).patch(name, &parameters, &Patch::Apply(object))).await
     }
 
     /// Deletes an object. One that does not exist is as good as deleted.
     pub async fn delete(&self, kind: Kind, name: &str) -> Result<(), Failure> {
-        let api = self.api(kind);
-        present(self.call(api.delete(name, &DeleteParams::default())).await).map(drop)
+        present(self.call(self.requests(kind).delete(name, &DeleteParams::default())).await).map(drop)
     }
 
-    fn api(&self, kind: Kind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.kube.clone(), &self.namespace, &kind.resource())
+    fn requests(&self, kind: Kind) -> Requests {
+        Requests::new(DynamicObject::url_path(&kind.resource(), Some(&self.namespace)))
     }
 
-    async fn call<T>(&self, call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
-        let end = self.deadline.min(Instant::now() + CALL);
-        // The library logs failures as errors of its own; what they mean here is said in the status. Boxed, since what it
-        // keeps during a call is large, and several are made at once.
-        match timeout_at(end, Box::pin(call.with_subscriber(NoSubscriber::new()))).await {
-            Ok(answer) => answer.map_err(|error| failure(&error)),
-            Err(_) => Err(Failure::Late),
-        }
+    async fn call(&self, request: Result<Request<Vec<u8>>, RequestError>) -> Result<Value, Failure> {
+        let request = request.map_err(|error| Failure::Nonsense(short(&error.to_string())))?;
+        let answer = match timeout_at(self.deadline, self.connection.send(request, CALL)).await {
+            Ok(answer) => answer.map_err(|failure| match failure {
+                Failure::Unreachable(reason) => Failure::Unreachable(short(&reason)),
+                other => other,
+            })?,
+            Err(_) => return Err(Failure::Late),
+        };
+        meaning(&answer)
     }
 }
 
@@ -174,38 +162,32 @@ fn present<T>(answer: Result<T, Failure>) -> Result<Option<T>, Failure> {
     }
 }
 
-fn value(object: DynamicObject) -> Result<Value, Failure> {
-    serde_json::to_value(object).map_err(|error| Failure::Nonsense(error.to_string()))
-}
-
-fn failure(error: &kube::Error) -> Failure {
-    match error {
-        kube::Error::Api(status) => {
-            let message = short(&status.message);
-            match status.code {
-                403 => Failure::Denied(message),
-                404 => Failure::NotFound(message),
-                409 => Failure::Conflict(message),
-                code => Failure::Refused { code, message },
-            }
-        }
-        kube::Error::SerdeError(error) => Failure::Nonsense(short(&error.to_string())),
-        kube::Error::FromUtf8(_) => Failure::Nonsense("not a text".into()),
-        other => {
-            // The reason is at the end of the chain; what is before it only says that there was a request.
-            let mut cause: &dyn std::error::Error = other;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            if cause
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|e| e.kind() == std::io::ErrorKind::TimedOut)
-            {
-                return Failure::Late;
-            }
-            Failure::Unreachable(short(&cause.to_string()))
-        }
+/// An object, or what the API says instead.
+fn meaning(Answer { status, body }: &Answer) -> Result<Value, Failure> {
+    /// What a refusal is told with.
+    #[derive(Deserialize)]
+    struct Refusal {
+        message: String,
     }
+    if *status < 400 {
+        let object: Result<Value, _> = serde_json::from_slice(body);
+        return match object {
+            Ok(object @ Value::Object(_)) => Ok(object),
+            Ok(_) => Err(Failure::Nonsense("not an object".into())),
+            Err(error) => Err(Failure::Nonsense(short(&error.to_string()))),
+        };
+    }
+    // Something in front of the API may answer in its place, with a text.
+    let message = match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) => short(&refusal.message),
+        Err(_) => short(&String::from_utf8_lossy(body)),
+    };
+    Err(match status {
+        403 => Failure::Denied(message),
+        404 => Failure::NotFound(message),
+        409 => Failure::Conflict(message),
+        code => Failure::Refused { code: *code, message },
+    })
 }
 
 /// One line that fits into a status.

@@ -4,6 +4,7 @@
 //! ends up in the status.
 
 mod client;
+mod connection;
 pub mod names;
 pub mod objects;
 pub mod quantity;
@@ -38,7 +39,7 @@ pub struct Access {
     pub url: String,
     /// Bearer token of the pod's service account.
     pub token: Secret,
-    /// Certificate (PEM) of the authority behind the API; empty for a public one.
+    /// Certificate (PEM) of the authority behind the API; without one, the API cannot be reached over TLS.
     pub ca: String,
     /// The namespace that the pod is in.
     pub namespace: String,
