@@ -40,7 +40,7 @@ pub enum Backend {
 impl Backend {
     /// The one that `JUJU_SIM_BACKEND` asks for: `socket`, `process`, or `in-process`, which is also the default.
     ///
-    /// Tests with hundreds of hooks may use it to leave themselves out where each call is a process.
+    /// A test that runs thousands of hooks may run fewer where each call is a process.
     ///
     /// # Panics
     /// When the variable has another value, so that no run tests something else than was meant.
