@@ -40,7 +40,7 @@ pub async fn apply(
     plan_databags(hook, plan);
     hook.commit().await?;
     if let Some(ports) = &plan.ports {
-        hook.set_ports(ports).await?;
+        hook.set_ports(ports.iter().copied()).await?;
     }
     let kubernetes = kubernetes::apply(around.kubernetes.as_ref(), snapshot, &plan.kubernetes).await;
     Ok(Applied { nginx, exporter, kubernetes })

@@ -5,7 +5,7 @@
 //!
 //! # async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
 //! // Exactly these are open when the hook ends.
-//! hook.set_ports(&[Port::tcp(80), Port::tcp(443)].into()).await?;
+//! hook.set_ports([Port::tcp(80), Port::tcp(443)]).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -183,12 +183,13 @@ impl Hook {
     /// # Errors
     /// [`ToolError::Invalid`] for port 0, and with a Juju that has no ports on Kubernetes yet
     /// ([`Feature::KubernetesPorts`]).
-    pub async fn set_ports(&self, wanted: &BTreeSet<Port>) -> Result<usize, ToolError> {
+    pub async fn set_ports(&self, wanted: impl IntoIterator<Item = Port> + Send) -> Result<usize, ToolError> {
+        let wanted: BTreeSet<Port> = wanted.into_iter().collect();
         let open = self.opened_ports().await?;
         let calls = wanted
             .difference(&open)
             .map(|port| ("open-port", port))
-            .chain(open.difference(wanted).map(|port| ("close-port", port)));
+            .chain(open.difference(&wanted).map(|port| ("close-port", port)));
         let mut changed = 0;
         for (tool, port) in calls {
             self.switch_port(tool, *port, &[]).await?;

@@ -241,7 +241,12 @@ pub struct NewSecret<'a> {
     pub rotate: Option<Rotation>,
 }
 
-impl NewSecret<'_> {
+impl<'a> NewSecret<'a> {
+    /// A secret with this label, and all else as Juju makes it.
+    pub fn labelled(label: &'a str) -> Self {
+        Self { label, ..Self::default() }
+    }
+
     fn args(&self) -> Vec<String> {
         let mut args = Vec::new();
         let mut flag = |name: &str, value: String| args.extend([name.to_owned(), value]);
@@ -438,7 +443,7 @@ impl<'h> Secrets<'h> {
         label: &str,
         owner: SecretOwner,
     ) -> Result<SecretId, ToolError> {
-        self.add_with(content, owner, NewSecret { label, ..NewSecret::default() }).await
+        self.add_with(content, owner, NewSecret::labelled(label)).await
     }
 
     /// The same, with an end.

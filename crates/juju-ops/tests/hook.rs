@@ -171,7 +171,7 @@ async fn a_status_is_set_when_it_is_another_one() {
 async fn ports_are_opened_and_closed_by_difference() {
     let (hook, agent) = hook(Event::UpdateStatus, ordinary);
     let wanted = BTreeSet::from([Port::tcp(443), Port::udp(53)]);
-    assert_eq!(hook.set_ports(&wanted).await, Ok(2));
+    assert_eq!(hook.set_ports(wanted).await, Ok(2));
     assert_eq!(agent.calls.lock().unwrap()[1..], ["open-port -- 53/udp", "close-port -- 80/tcp"]);
 }
 

@@ -5,7 +5,7 @@
 //! alone are exchanged while it runs, which a real worker does with a restart.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -101,7 +101,7 @@ pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
     match cluster.published().await? {
         Remote::Ready(data) => {
             let ports = data.worker_ports.clone().unwrap_or_else(|| PORTS.into());
-            hook.set_ports(&ports.into_iter().map(Port::tcp).collect::<BTreeSet<_>>()).await?;
+            hook.set_ports(ports.into_iter().map(Port::tcp)).await?;
             let files = files(&data, private_key(hook, &data).await?);
             if let Some(path) = missing(&files, &options.role) {
                 // Tempo would not start either.
