@@ -1,6 +1,7 @@
 //! State and event in, state out: the whole charm in process, as Juju would see it.
 
 mod actions;
+mod cost;
 mod faults;
 mod grafana;
 mod hostile;
