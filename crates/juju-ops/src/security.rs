@@ -143,8 +143,10 @@ impl Watched {
 impl HookTools for Watched {
     fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<ToolOutput, TransportError>> {
         let tool = call.tool;
+        // Begun here and not when somebody waits for it: calls keep their order.
+        let answer = self.tools.call(call);
         Box::pin(async move {
-            let result = self.tools.call(call).await;
+            let result = answer.await;
             if let Ok(output) = &result {
                 self.look(tool, output);
             }

@@ -1,6 +1,7 @@
 //! The client: one container's daemon, and how long to wait for it.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,8 +11,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    AddLayer, BoxFuture, Error, Exec, ExecOutput, FileWrite, Layer, Owner, Pebble, ServiceAction,
-    ServiceInfo, SystemInfo,
+    AddLayer, BoxFuture, CheckAction, CheckInfo, CheckLevel, CheckRefresh, Error, Exec, ExecOutput, FileInfo,
+    FileWrite, Identity, IdentityAction, Layer, LogEntry, MakeDir, Notice, NoticeFilter, Notify, Owner,
+    Pebble, ServiceAction, ServiceInfo, SystemInfo,
     transport::{Answer, Request, Transport},
     wire::envelope::{self, Reply},
 };
@@ -155,17 +157,93 @@ impl Pebble for Client {
     }
 
     fn write_file<'a>(&'a self, file: &'a FileWrite) -> BoxFuture<'a, Result<(), Error>> {
-        Box::pin(async move { self.write_files(std::slice::from_ref(file), &Owner::default()).await })
+        Box::pin(async move { self.push_files(std::slice::from_ref(file), &Owner::default()).await })
     }
 
     fn remove_file<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<bool, Error>> {
         Box::pin(async move {
-            match self.remove_path(path, false).await {
+            match self.remove(path, false).await {
                 Ok(()) => Ok(true),
                 Err(error) if error.is_not_found() => Ok(false),
                 Err(error) => Err(error),
             }
         })
+    }
+
+    fn write_files<'a>(
+        &'a self,
+        files: &'a [FileWrite],
+        owner: &'a Owner,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(self.push_files(files, owner))
+    }
+
+    fn list_files<'a>(
+        &'a self,
+        path: &'a str,
+        pattern: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<FileInfo>, Error>> {
+        Box::pin(self.listing(path, pattern))
+    }
+
+    fn file_info<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Option<FileInfo>, Error>> {
+        Box::pin(self.info(path))
+    }
+
+    fn make_dir<'a>(&'a self, path: &'a str, how: &'a MakeDir) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(self.make_directory(path, how))
+    }
+
+    fn remove_path<'a>(&'a self, path: &'a str, recursive: bool) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(self.remove(path, recursive))
+    }
+
+    fn health<'a>(
+        &'a self,
+        level: Option<CheckLevel>,
+        names: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(self.read_health(level, names))
+    }
+
+    fn checks<'a>(&'a self, names: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<CheckInfo>, Error>> {
+        Box::pin(self.read_checks(names))
+    }
+
+    fn change_checks<'a>(
+        &'a self,
+        action: CheckAction,
+        names: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(self.switch_checks(action, names))
+    }
+
+    fn refresh_check<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<CheckRefresh, Error>> {
+        Box::pin(self.perform_check(name))
+    }
+
+    fn notices<'a>(&'a self, filter: &'a NoticeFilter) -> BoxFuture<'a, Result<Vec<Notice>, Error>> {
+        Box::pin(self.read_notices(filter))
+    }
+
+    fn notify<'a>(&'a self, notice: &'a Notify) -> BoxFuture<'a, Result<String, Error>> {
+        Box::pin(self.add_notice(notice))
+    }
+
+    fn identities(&self) -> BoxFuture<'_, Result<BTreeMap<String, Identity>, Error>> {
+        Box::pin(self.read_identities())
+    }
+
+    fn change_identities<'a>(
+        &'a self,
+        action: IdentityAction,
+        identities: &'a BTreeMap<String, Identity>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(self.write_identities(action, identities))
+    }
+
+    fn logs<'a>(&'a self, names: &'a [&'a str], count: u32) -> BoxFuture<'a, Result<Vec<LogEntry>, Error>> {
+        Box::pin(self.read_logs(names, count))
     }
 
     fn exec<'a>(&'a self, exec: &'a Exec) -> BoxFuture<'a, Result<ExecOutput, Error>> {

@@ -5,15 +5,13 @@
 //! `/charm/containers/<name>/pebble.socket`. [`Client`] speaks HTTP, and for commands WebSocket, over it:
 //!
 //! ```no_run
-//! use juju_pebble::{Client, Exec, FileWrite, Layer, Pebble as _};
+//! use juju_pebble::{Client, Exec, FileWrite, Layer, Pebble as _, PebbleExt as _};
 //!
 //! # async fn configure() -> Result<(), juju_pebble::Error> {
 //! let nginx = Client::new("/charm/containers/nginx/pebble.socket");
-//! match nginx.system_info().await {
-//!     Ok(info) => println!("Pebble {}", info.version),
+//! if !nginx.can_connect().await? {
 //!     // The container is not up yet: `pebble-ready` will run the charm again.
-//!     Err(error) if error.is_connection() => return Ok(()),
-//!     Err(error) => return Err(error),
+//!     return Ok(());
 //! }
 //!
 //! let config = FileWrite { path: "/etc/nginx/nginx.conf".into(), content: b"events {}\n".into(), mode: 0o644 };
@@ -36,19 +34,39 @@
 //!   up: {override: replace, level: ready, http: {url: 'http://localhost/'}}
 //! ",
 //! )?;
-//! if !nginx.plan().await?.has(&layer) {
-//!     nginx.add_layer("nginx", &layer).await?;
+//! if nginx.ensure_layer("nginx", &layer).await? {
 //!     nginx.replan().await?;
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Two layers of interface
+//! # Three layers of interface
 //!
-//! The trait [`Pebble`] has the verbs that a reconciling charm needs, and can be a trait object: tests and
-//! simulators implement it too. The rest of what the daemon can do are methods of [`Client`]: checks and
-//! health, directories and listings, changes, notices, logs, several files in one call.
+//! The trait [`Pebble`] has the verbs that a charm needs, and can be a trait object: tests and simulators implement it
+//! too. [`PebbleExt`] makes shorthands of them. What else the daemon can do are methods of [`Client`]: changes that are
+//! begun now and waited for later, several files in one call.
+//!
+//! # Health checks, notices, identities
+//!
+//! ```
+//! use juju_pebble::{Access, CheckAction, Error, Identity, IdentityAction, Notify, Pebble};
+//!
+//! async fn maintain(web: &dyn Pebble) -> Result<(), Error> {
+//!     // No restart by Kubernetes while this goes on.
+//!     web.change_checks(CheckAction::Stop, &["alive"]).await?;
+//!     web.change_checks(CheckAction::Start, &["alive"]).await?;
+//!     if web.refresh_check("alive").await?.error.is_some() {
+//!         // Juju runs the charm's `web-pebble-custom-notice` hook with this key.
+//!         web.notify(&Notify { key: "example.com/sick".into(), ..Notify::default() }).await?;
+//!     }
+//!     // Lets the user with number 1000 read Pebble's metrics.
+//!     let scraper = Identity::local(Access::Metrics, 1000);
+//!     web.change_identities(IdentityAction::Replace, &[("scraper".to_owned(), scraper)].into()).await
+//! }
+//! ```
+//!
+//! Log targets are part of a layer ([`LogTarget`]), and take effect as soon as it is added.
 //!
 //! # What calls promise
 //!
@@ -76,6 +94,7 @@ mod api;
 mod client;
 mod combine;
 mod error;
+mod ext;
 mod layer;
 mod transport;
 mod types;
@@ -86,6 +105,7 @@ mod workload;
 pub use api::{BoxFuture, Pebble};
 pub use client::{Client, Limits};
 pub use error::Error;
+pub use ext::PebbleExt;
 pub use layer::*;
 pub use types::*;
 pub use workload::Workload;

@@ -390,6 +390,113 @@ pub struct CheckInfo {
     pub change_id: Option<ChangeId>,
 }
 
+/// What to do with health checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckAction {
+    /// Perform them from time to time.
+    Start,
+    /// Do not.
+    Stop,
+}
+
+/// What a health check found that was performed on demand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRefresh {
+    /// The check. Pebble 1.32 counts this run only after it answered, so `error` is what says how it went.
+    pub info: CheckInfo,
+    /// Why it failed, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Somebody who may use Pebble, and how Pebble knows them: at least one of `local`, `basic` and `cert`.
+///
+/// `Debug` shows no password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// What they may do.
+    pub access: Access,
+    /// By the number of their user, over the unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalIdentity>,
+    /// By a password, over HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic: Option<BasicIdentity>,
+    /// By a client's certificate, over HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<CertIdentity>,
+}
+
+impl Identity {
+    /// A local user by number.
+    pub fn local(access: Access, user_id: u32) -> Self {
+        Self { access, local: Some(LocalIdentity { user_id }), basic: None, cert: None }
+    }
+
+    /// A user with a password, hashed as by `openssl passwd -6`. The daemon has no use for other hashes, and none for
+    /// the password itself.
+    pub fn basic(access: Access, hash: impl Into<String>) -> Self {
+        Self { access, local: None, basic: Some(BasicIdentity { password: hash.into() }), cert: None }
+    }
+}
+
+/// What an identity may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// Everything.
+    Admin,
+    /// Look, and record notices.
+    Read,
+    /// Read Pebble's metrics.
+    Metrics,
+    /// What everybody may.
+    Untrusted,
+}
+
+/// A local user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LocalIdentity {
+    /// Number of the user.
+    pub user_id: u32,
+}
+
+/// A user with a password. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BasicIdentity {
+    /// The password's SHA-512 crypt hash (`$6$…`); from the daemon only stars.
+    pub password: String,
+}
+
+impl fmt::Debug for BasicIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BasicIdentity")
+    }
+}
+
+/// A client with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertIdentity {
+    /// The certificate, PEM; from the daemon only stars.
+    pub pem: String,
+}
+
+/// What to do with identities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityAction {
+    /// Add them; one that is there already is an error.
+    Add,
+    /// Change them; one that is not there is an error.
+    Update,
+    /// Add or change them.
+    Replace,
+    /// Remove them by name; one that is not there is an error.
+    Remove,
+}
+
 /// A notice to record, which Juju turns into a `pebble-custom-notice` event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {

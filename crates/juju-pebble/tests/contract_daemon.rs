@@ -10,9 +10,9 @@ use std::{
 
 use futures_util::future::join_all;
 use juju_pebble::{
-    AddLayer, ChangeFilter, ChangeId, CheckLevel, CheckStatus, Client, Error, Exec, FileKind, FileWrite,
-    Layer, Limits, MakeDir, NoticeFilter, Notify, Owner, Pebble as _, Service, ServiceAction, ServiceStatus,
-    Startup,
+    Access, AddLayer, ChangeFilter, ChangeId, CheckAction, CheckLevel, CheckStatus, Client, Error, Exec,
+    FileKind, FileWrite, Identity, IdentityAction, Layer, Limits, MakeDir, NoticeFilter, Notify, Owner,
+    Pebble as _, PebbleExt as _, Service, ServiceAction, ServiceStatus, Startup,
 };
 use support::{Daemon, layer, path_failure, refused};
 use tokio::time::Instant;
@@ -565,11 +565,11 @@ async fn checks_and_health() {
     fs::write(&flag, "").unwrap();
     daemon.until("recovery", async || client.health(None, &[]).await.unwrap()).await;
 
-    assert_eq!(client.stop_checks(&["alive", "ready"]).await.unwrap(), ["alive"]);
+    assert_eq!(client.change_checks(CheckAction::Stop, &["alive", "ready"]).await.unwrap(), ["alive"]);
     assert_eq!(client.checks(&["alive"]).await.unwrap()[0].status, CheckStatus::Inactive);
-    assert_eq!(client.start_checks(&["alive"]).await.unwrap(), ["alive"]);
-    assert_eq!(client.start_checks(&["alive"]).await.unwrap(), [""; 0]);
-    let (status, message) = refused(client.stop_checks(&["nope"]).await);
+    assert_eq!(client.change_checks(CheckAction::Start, &["alive"]).await.unwrap(), ["alive"]);
+    assert_eq!(client.change_checks(CheckAction::Start, &["alive"]).await.unwrap(), [""; 0]);
+    let (status, message) = refused(client.change_checks(CheckAction::Stop, &["nope"]).await);
     assert_eq!((status, message.as_str()), (400, "cannot stop checks: cannot find checks in plan: nope"));
 }
 
@@ -905,4 +905,65 @@ async fn notices_are_recorded_once_per_key() {
     let (status, message) =
         refused(client.notify(&Notify { key: "nonsense".into(), ..Notify::default() }).await);
     assert_eq!(status, 400, "{message}");
+}
+
+// --- identities -----------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn identities_are_added_shown_without_their_secrets_and_removed() {
+    let daemon = Daemon::start().await;
+    let client = &daemon.client;
+    assert_eq!(client.identities().await.unwrap(), [].into());
+    let hash = "$6$F9cFSVEKyO4gB1Wh$8S1BSKsNkF.jBAixGc4W7l80OpfCNk65LZBDHBng3NAmbcHuMj4RIm7992rrJ8YA.SJ0hvm.vGk2z483am4Ym1";
+    let both = [
+        ("ann".to_owned(), Identity::local(Access::Read, 4242)),
+        ("bob".to_owned(), Identity::basic(Access::Metrics, hash)),
+    ];
+    client.change_identities(IdentityAction::Add, &both.clone().into()).await.unwrap();
+    let seen = client.identities().await.unwrap();
+    assert_eq!(seen["ann"], both[0].1);
+    assert_eq!(
+        (seen["bob"].access, seen["bob"].basic.as_ref().unwrap().password.as_str()),
+        (Access::Metrics, "*****")
+    );
+
+    let (status, message) =
+        refused(client.change_identities(IdentityAction::Add, &both.clone().into()).await);
+    assert_eq!((status, message.contains("ann, bob")), (400, true), "{message}");
+    client.change_identities(IdentityAction::Remove, &both.into()).await.unwrap();
+    assert_eq!(client.identities().await.unwrap(), [].into());
+}
+
+// --- shorthands -----------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn a_layer_is_added_when_the_plan_is_another_one() {
+    let daemon = Daemon::start().await;
+    let client = &daemon.client;
+    assert!(client.can_connect().await.unwrap());
+    assert!(!Client::new(daemon.path("no.socket")).can_connect().await.unwrap());
+    let sent = layer(
+        "log-targets: {loki: {override: replace, type: loki, location: 'http://127.0.0.1:9/', services: [all], labels: {unit: 'a/0'}}}",
+    );
+    assert!(client.ensure_layer("logs", &sent).await.unwrap());
+    assert!(!client.ensure_layer("logs", &sent).await.unwrap());
+    assert_eq!(client.plan().await.unwrap().log_targets["loki"].labels["unit"], "a/0");
+}
+
+#[tokio::test]
+async fn a_check_is_performed_on_demand() {
+    let daemon = Daemon::start().await;
+    let client = &daemon.client;
+    let flag = daemon.path("flag");
+    daemon
+        .layer(&format!("checks: {{c: {{override: replace, period: 1h, threshold: 1, exec: {{command: test -e {flag}}}}}}}"))
+        .await;
+    let failed = client.refresh_check("c").await.unwrap();
+    assert!(failed.error.is_some(), "{failed:?}");
+    daemon.until("down", async || client.checks(&["c"]).await.unwrap()[0].status == CheckStatus::Down).await;
+    fs::write(&flag, "").unwrap();
+    let fine = client.refresh_check("c").await.unwrap();
+    assert_eq!(fine.error, None);
+    daemon.until("up", async || client.checks(&["c"]).await.unwrap()[0].status == CheckStatus::Up).await;
+    assert!(client.refresh_check("nope").await.unwrap_err().is_not_found());
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use juju_pebble::{
-    AddLayer, ChangeFilter, ChangeId, Client, Error, Exec, FileWrite, Layer, Limits, MakeDir, NoticeFilter,
-    Notify, Owner, Pebble as _,
+    AddLayer, ChangeFilter, ChangeId, CheckAction, Client, Error, Exec, FileWrite, Layer, Limits, MakeDir,
+    NoticeFilter, Notify, Owner, Pebble as _, PebbleExt as _,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -235,7 +235,7 @@ async fn null_is_an_empty_list() {
     assert_eq!(client.changes(ChangeFilter::All, None).await.unwrap(), []);
     assert_eq!(client.notices(&NoticeFilter::default()).await.unwrap(), []);
     assert_eq!(client.list_files("/", None).await.unwrap(), []);
-    assert_eq!(client.start_checks(&["a"]).await.unwrap(), [""; 0]);
+    assert_eq!(client.change_checks(CheckAction::Start, &["a"]).await.unwrap(), [""; 0]);
 }
 
 /// Whatever comes back, every verb returns, without a panic and in bounded time.
@@ -307,7 +307,7 @@ async fn any_answer_is_survived() {
             let _ = client.exec(&exec).await;
             let _ = client.health(None, &["a"]).await;
             let _ = client.checks(&[]).await;
-            let _ = client.stop_checks(&["a"]).await;
+            let _ = client.change_checks(CheckAction::Stop, &["a"]).await;
             let _ = client.change(&change()).await;
             let _ = client.changes(ChangeFilter::Ready, Some("a")).await;
             let _ = client.abort_change(&change()).await;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use juju_pebble::{Layer, Service, ServiceStatus};
+use juju_pebble::{Identity, Layer, Notice, Service, ServiceStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -460,6 +460,14 @@ pub struct Container {
     pub broken_services: BTreeSet<String>,
     /// Checks of the plan that fail; all others are up.
     pub down_checks: BTreeSet<String>,
+    /// Checks that were started by name though they do not start by themselves.
+    pub started_checks: BTreeSet<String>,
+    /// Checks that were stopped by name.
+    pub stopped_checks: BTreeSet<String>,
+    /// Notices, the one repeated last at the end.
+    pub notices: Vec<Notice>,
+    /// Who was allowed to use Pebble.
+    pub identities: BTreeMap<String, Identity>,
 }
 
 impl Container {

@@ -9,7 +9,9 @@ use std::{
 
 use juju_ops::tools::{HookTools, ToolCall, ToolOutput, TransportError};
 use juju_pebble::{
-    Error as PebbleError, Exec, ExecOutput, FileWrite, Layer, Pebble, ServiceAction, ServiceInfo, SystemInfo,
+    CheckAction, CheckInfo, CheckLevel, CheckRefresh, Error as PebbleError, Exec, ExecOutput, FileInfo,
+    FileWrite, Identity, IdentityAction, Layer, LogEntry, MakeDir, Notice, NoticeFilter,
+    Notify as Notification, Owner, Pebble, ServiceAction, ServiceInfo, SystemInfo,
 };
 use tokio::{
     sync::{Notify, oneshot},
@@ -266,6 +268,109 @@ impl Pebble for Watched {
 
     fn remove_file<'a>(&'a self, path: &'a str) -> juju_pebble::BoxFuture<'a, Result<bool, PebbleError>> {
         self.step(|| self.double.remove_file(path))
+    }
+
+    fn write_files<'a>(
+        &'a self,
+        files: &'a [FileWrite],
+        owner: &'a Owner,
+    ) -> juju_pebble::BoxFuture<'a, Result<(), PebbleError>> {
+        self.step(|| self.double.write_files(files, owner))
+    }
+
+    fn list_files<'a>(
+        &'a self,
+        path: &'a str,
+        pattern: Option<&'a str>,
+    ) -> juju_pebble::BoxFuture<'a, Result<Vec<FileInfo>, PebbleError>> {
+        self.step(|| self.double.list_files(path, pattern))
+    }
+
+    fn file_info<'a>(
+        &'a self,
+        path: &'a str,
+    ) -> juju_pebble::BoxFuture<'a, Result<Option<FileInfo>, PebbleError>> {
+        self.step(|| self.double.file_info(path))
+    }
+
+    fn make_dir<'a>(
+        &'a self,
+        path: &'a str,
+        how: &'a MakeDir,
+    ) -> juju_pebble::BoxFuture<'a, Result<(), PebbleError>> {
+        self.step(|| self.double.make_dir(path, how))
+    }
+
+    fn remove_path<'a>(
+        &'a self,
+        path: &'a str,
+        recursive: bool,
+    ) -> juju_pebble::BoxFuture<'a, Result<(), PebbleError>> {
+        self.step(|| self.double.remove_path(path, recursive))
+    }
+
+    fn health<'a>(
+        &'a self,
+        level: Option<CheckLevel>,
+        names: &'a [&'a str],
+    ) -> juju_pebble::BoxFuture<'a, Result<bool, PebbleError>> {
+        self.step(|| self.double.health(level, names))
+    }
+
+    fn checks<'a>(
+        &'a self,
+        names: &'a [&'a str],
+    ) -> juju_pebble::BoxFuture<'a, Result<Vec<CheckInfo>, PebbleError>> {
+        self.step(|| self.double.checks(names))
+    }
+
+    fn change_checks<'a>(
+        &'a self,
+        action: CheckAction,
+        names: &'a [&'a str],
+    ) -> juju_pebble::BoxFuture<'a, Result<Vec<String>, PebbleError>> {
+        self.step(|| self.double.change_checks(action, names))
+    }
+
+    fn refresh_check<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> juju_pebble::BoxFuture<'a, Result<CheckRefresh, PebbleError>> {
+        self.step(|| self.double.refresh_check(name))
+    }
+
+    fn notices<'a>(
+        &'a self,
+        filter: &'a NoticeFilter,
+    ) -> juju_pebble::BoxFuture<'a, Result<Vec<Notice>, PebbleError>> {
+        self.step(|| self.double.notices(filter))
+    }
+
+    fn notify<'a>(
+        &'a self,
+        notice: &'a Notification,
+    ) -> juju_pebble::BoxFuture<'a, Result<String, PebbleError>> {
+        self.step(|| self.double.notify(notice))
+    }
+
+    fn identities(&self) -> juju_pebble::BoxFuture<'_, Result<BTreeMap<String, Identity>, PebbleError>> {
+        self.step(|| self.double.identities())
+    }
+
+    fn change_identities<'a>(
+        &'a self,
+        action: IdentityAction,
+        identities: &'a BTreeMap<String, Identity>,
+    ) -> juju_pebble::BoxFuture<'a, Result<(), PebbleError>> {
+        self.step(|| self.double.change_identities(action, identities))
+    }
+
+    fn logs<'a>(
+        &'a self,
+        names: &'a [&'a str],
+        count: u32,
+    ) -> juju_pebble::BoxFuture<'a, Result<Vec<LogEntry>, PebbleError>> {
+        self.step(|| self.double.logs(names, count))
     }
 
     fn exec<'a>(&'a self, exec: &'a Exec) -> juju_pebble::BoxFuture<'a, Result<ExecOutput, PebbleError>> {

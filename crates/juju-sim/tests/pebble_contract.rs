@@ -3,14 +3,16 @@
 //! Needs the daemon that `cargo xtask tools` builds.
 
 use std::{
-    env, fmt,
+    env, fmt, fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use juju_pebble::{
-    AddLayer, Client, Error, Exec, FileWrite, Layer, MakeDir, NoticeFilter, Notify, Pebble, ServiceAction,
+    Access, AddLayer, CheckAction, CheckLevel, Client, Error, Exec, FileWrite, Identity, IdentityAction,
+    Layer, MakeDir, NoticeFilter, Notify, Owner, Pebble, PebbleExt as _, ServiceAction,
 };
 use juju_sim::{
     Container, ExecHandler,
@@ -61,6 +63,8 @@ services:
   bad: {override: replace, command: sh -c 'exit 1'}
 checks:
   up: {override: replace, level: ready, period: 1h, tcp: {port: 1}}
+  idle: {override: replace, level: ready, startup: disabled, period: 1h, tcp: {port: 1}}
+  fine: {override: replace, period: 1h, exec: {command: 'true'}}
 ";
     story.tell("add base", pebble.add_layer("base", &layer(base)).await);
     let over = "services: {web: {override: merge, environment: {B: '2'}, after: [side]}}";
@@ -130,6 +134,143 @@ checks:
     story.tell("exec missing", pebble.exec(&exec(&["no-such-program"])).await);
     let context = Exec { service_context: Some("nope".into()), ..exec(&["sh", "-c", SCRIPT]) };
     story.tell("exec in no context", pebble.exec(&context).await);
+
+    watching(pebble, story).await;
+    folders(pebble, story).await;
+}
+
+/// Health checks, notices and identities.
+async fn watching(pebble: &dyn Pebble, story: &mut Story) {
+    story.tell("health", pebble.health(None, &[]).await);
+    story.tell("stop unknown check", pebble.change_checks(CheckAction::Stop, &["nope"]).await);
+    story.tell("start unknown check", pebble.change_checks(CheckAction::Start, &["nope", "up"]).await);
+    story.tell("stop check", pebble.change_checks(CheckAction::Stop, &["up"]).await);
+    story.tell("stop check again", pebble.change_checks(CheckAction::Stop, &["up"]).await);
+    let check = &pebble.checks(&["up"]).await.unwrap()[0];
+    story.lines.push(format!("{:?} {:?} {:?} {}", check.status, check.level, check.startup, check.threshold));
+    story.tell("start check", pebble.change_checks(CheckAction::Start, &["up"]).await);
+    story.tell("start idle check", pebble.change_checks(CheckAction::Start, &["idle"]).await);
+    story.tell("unknown checks", pebble.checks(&["nope"]).await);
+    story.tell("ready", pebble.health(Some(CheckLevel::Ready), &["idle"]).await);
+    story.tell("refresh unknown check", pebble.refresh_check("nope").await.map(|_| ()));
+    let refreshed = pebble.refresh_check("fine").await.unwrap();
+    story.lines.push(format!("{} {:?} {:?}", refreshed.info.name, refreshed.info.status, refreshed.error));
+
+    let notice = Notify { key: "example.com/x".into(), ..Notify::default() };
+    pebble.notify(&notice).await.unwrap();
+    pebble.notify(&notice).await.unwrap();
+    let rare = Notify {
+        repeat_after: Some(Duration::from_hours(1)),
+        key: "example.com/rare".into(),
+        ..notice.clone()
+    };
+    pebble.notify(&rare).await.unwrap();
+    pebble.notify(&notice).await.unwrap();
+    pebble.notify(&rare).await.unwrap();
+    let filter = NoticeFilter { types: vec!["custom".into()], ..NoticeFilter::default() };
+    let notices = pebble.notices(&filter).await.unwrap();
+    let told: Vec<_> = notices.iter().map(|n| (&n.kind, &n.key, n.occurrences)).collect();
+    story.lines.push(format!("{told:?}"));
+    let later = NoticeFilter { after: Some(notices[0].last_repeated.clone()), ..filter };
+    story.lines.push(format!("later: {}", pebble.notices(&later).await.unwrap().len()));
+    for key in [
+        "plain",
+        "Example.com/x",
+        "example.com/",
+        "example.com/a b",
+        &format!("example.com/{}", "x".repeat(300)),
+    ] {
+        let bad = pebble.notify(&Notify { key: key.into(), ..Notify::default() }).await;
+        let refused = matches!(bad, Err(Error::Api { status: 400, .. }));
+        story.lines.push(format!("{key} refused: {refused}"));
+    }
+    let large = Notify { data: [("k".into(), "v".repeat(5000))].into(), ..notice };
+    let refused = matches!(pebble.notify(&large).await, Err(Error::Api { status: 400, .. }));
+    story.lines.push(format!("too much data refused: {refused}"));
+
+    let of = |name: &str, identity: Identity| [(name.to_owned(), identity)].into();
+    let (ann, bob) = (Identity::local(Access::Read, 4242), Identity::basic(Access::Metrics, "$6$salt$hash"));
+    story.tell("no identities", pebble.identities().await);
+    story.tell("add ann", pebble.change_identities(IdentityAction::Add, &of("ann", ann.clone())).await);
+    story.tell("add ann", pebble.change_identities(IdentityAction::Add, &of("ann", ann.clone())).await);
+    story.tell("update bob", pebble.change_identities(IdentityAction::Update, &of("bob", bob.clone())).await);
+    story.tell(
+        "replace bob",
+        pebble.change_identities(IdentityAction::Replace, &of("bob", bob.clone())).await,
+    );
+    let identities = pebble.identities().await.unwrap();
+    story.lines.push(format!("{identities:?} {}", identities["bob"].basic.as_ref().unwrap().password));
+    story.tell("remove ann", pebble.change_identities(IdentityAction::Remove, &of("ann", ann.clone())).await);
+    story.tell("remove ann", pebble.change_identities(IdentityAction::Remove, &of("ann", ann.clone())).await);
+    let none = Identity { local: None, ..ann };
+    let untyped = pebble.change_identities(IdentityAction::Add, &of("nobody", none)).await;
+    story.lines.push(format!("untyped refused: {}", matches!(untyped, Err(Error::Api { status: 400, .. }))));
+    story.tell("identities", pebble.identities().await);
+}
+
+/// Directories, listings, trees.
+async fn folders(pebble: &dyn Pebble, story: &mut Story) {
+    let (folder, file) = (story.path("d/e"), story.path("d/e/f.txt"));
+    story.tell("mkdir without parents", pebble.make_dir(&folder, &MakeDir::default()).await);
+    story.tell("mkdir", pebble.make_dir(&folder, &MakeDir { parents: true, ..MakeDir::default() }).await);
+    story.tell("mkdir again", pebble.make_dir(&folder, &MakeDir::default()).await);
+    let write = FileWrite { path: file.clone(), content: b"12345".to_vec(), mode: 0o640 };
+    story.tell("write", pebble.write_files(&[write], &Owner::default()).await);
+    for (path, pattern) in
+        [(&folder, None), (&folder, Some("*.md")), (&file, None), (&story.path("nope"), None)]
+    {
+        let listed = pebble.list_files(path, pattern).await;
+        let listed = listed.map(|files| {
+            files.into_iter().map(|f| (f.path, f.name, f.kind, f.size, f.mode)).collect::<Vec<_>>()
+        });
+        story.tell("list", listed);
+    }
+    story.tell("info", pebble.file_info(&folder).await.map(|info| info.map(|f| (f.name, f.kind, f.mode))));
+    let (nope, there) = (story.path("nope"), [folder.clone(), file.clone()]);
+    story.tell("exists", pebble.exists(&nope).await);
+    story.tell("exists", pebble.exists(&there[1]).await);
+    story.tell("is a folder", pebble.is_dir(&there[0]).await);
+    story.tell("is a folder", pebble.is_dir(&there[1]).await);
+
+    let local = tempfile::tempdir().unwrap();
+    fs::create_dir_all(local.path().join("in/empty")).unwrap();
+    for (name, content) in [("in/a.txt", "a"), ("in/b.txt", "bb")] {
+        fs::write(local.path().join(name), content).unwrap();
+    }
+    std::os::unix::fs::symlink(local.path(), local.path().join("in/loop")).unwrap();
+    story.tell("push", pebble.push_path(&local.path().join("in"), &story.path("d/tree")).await);
+    story.tell(
+        "push",
+        pebble.push_path(&local.path().join("in/b.txt"), &story.path("d/tree/c/deep.txt")).await,
+    );
+    story.tell("pull", pebble.pull_path(&story.path("d/tree"), &local.path().join("out")).await);
+    story.tell("pull", pebble.pull_path(&file, &local.path().join("one.txt")).await);
+    story.tell("pull missing", pebble.pull_path(&story.path("nope"), &local.path().join("x")).await);
+    story.lines.push(tree(&local.path().join("out")));
+    let mode = fs::metadata(local.path().join("one.txt")).unwrap().permissions().mode() & 0o777;
+    story.lines.push(format!("{mode:o} {:?}", fs::read(local.path().join("one.txt")).unwrap()));
+
+    story.tell("remove tree", pebble.remove_path(&story.path("d"), false).await);
+    story.tell("remove tree", pebble.remove_path(&story.path("d"), true).await);
+    story.tell("remove tree", pebble.remove_path(&story.path("d"), true).await);
+    story.tell("remove missing", pebble.remove_path(&story.path("d"), false).await);
+}
+
+/// Everything below a folder, sorted.
+fn tree(folder: &Path) -> String {
+    let mut names = Vec::new();
+    let mut rest = vec![folder.to_owned()];
+    while let Some(here) = rest.pop() {
+        for entry in fs::read_dir(&here).unwrap() {
+            let path = entry.unwrap().path();
+            names.push(path.strip_prefix(folder).unwrap().display().to_string());
+            if path.is_dir() {
+                rest.push(path);
+            }
+        }
+    }
+    names.sort();
+    names.join(" ")
 }
 
 /// What only the client has.
@@ -143,49 +284,12 @@ async fn more(client: &Client, story: &mut Story) {
             other => other,
         }),
     );
-    story.tell("health", client.health(None, &[]).await);
-    story.tell("stop unknown check", client.stop_checks(&["nope"]).await);
-    story.tell("stop check", client.stop_checks(&["up"]).await);
-    let check = &client.checks(&[]).await.unwrap()[0];
-    story.lines.push(format!("{:?} {:?} {:?} {}", check.status, check.level, check.startup, check.threshold));
     story.tell("change", client.change(&juju_pebble::ChangeId("99999".into())).await);
     story.tell("autostart", client.autostart().await);
-    let notice = Notify { key: "example.com/x".into(), ..Notify::default() };
-    client.notify(&notice).await.unwrap();
-    client.notify(&notice).await.unwrap();
-    let filter = NoticeFilter { types: vec!["custom".into()], ..NoticeFilter::default() };
-    let notices = client.notices(&filter).await.unwrap();
-    let told: Vec<_> = notices.iter().map(|n| (&n.kind, &n.key, n.occurrences)).collect();
-    story.lines.push(format!("{told:?}"));
-    let bad = client.notify(&Notify { key: "plain".into(), ..Notify::default() }).await;
-    story.lines.push(format!("bad notice refused: {}", matches!(bad, Err(Error::Api { status: 400, .. }))));
-
-    let (folder, file) = (story.path("d/e"), story.path("d/e/f.txt"));
-    story.tell("mkdir without parents", client.make_dir(&folder, &MakeDir::default()).await);
-    story.tell("mkdir", client.make_dir(&folder, &MakeDir { parents: true, ..MakeDir::default() }).await);
-    story.tell("mkdir again", client.make_dir(&folder, &MakeDir::default()).await);
+    let (file, nope) = (story.path("some.txt"), story.path("nope"));
     let write = FileWrite { path: file.clone(), content: b"12345".to_vec(), mode: 0o640 };
     story.tell("write", client.write_file(&write).await);
-    for (path, pattern) in [(&folder, None), (&folder, Some("*.md")), (&file, None)] {
-        let listed = client.list_files(path, pattern).await;
-        let listed = listed.map(|files| {
-            files.into_iter().map(|f| (f.path, f.name, f.kind, f.size, f.mode)).collect::<Vec<_>>()
-        });
-        story.tell("list", listed);
-    }
-    story.tell(
-        "list missing",
-        client.list_files(&story.path("nope"), None).await.map_err(|error| {
-            assert!(error.is_not_found(), "{error}");
-            Error::Protocol("not found".into())
-        }),
-    );
-    story.tell("info", client.file_info(&folder).await.map(|info| info.map(|f| (f.name, f.kind, f.mode))));
-    story.tell("read some", client.read_files(&[&file, &story.path("nope")]).await);
-    story.tell("remove tree", client.remove_path(&story.path("d"), false).await);
-    story.tell("remove tree", client.remove_path(&story.path("d"), true).await);
-    story.tell("remove tree", client.remove_path(&story.path("d"), true).await);
-    story.tell("remove missing", client.remove_path(&story.path("d"), false).await);
+    story.tell("read some", client.read_files(&[&file, &nope]).await);
 }
 
 fn double(dir: &Path) -> Double {

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use juju_pebble::{
-    Client, Error, Exec, FileKind, FileWrite, Layer, MakeDir, NoticeFilter, Notify, Owner, Pebble as _,
-    ServiceAction, ServiceStatus,
+    CheckAction, Client, Error, Exec, FileKind, FileWrite, Layer, MakeDir, NoticeFilter, Notify, Owner,
+    Pebble as _, ServiceAction, ServiceStatus,
 };
 use juju_sim::{
     Container, ExecHandler,
@@ -194,9 +194,9 @@ async fn checks_and_health() {
     double.change(|container| container.down_checks.insert("up".to_owned()));
     assert!(!client.health(None, &[]).await.unwrap());
     assert_eq!(client.checks(&[]).await.unwrap()[0].failures, 3);
-    assert_eq!(client.stop_checks(&["up"]).await.unwrap(), ["up"]);
+    assert_eq!(client.change_checks(CheckAction::Stop, &["up"]).await.unwrap(), ["up"]);
     assert!(client.health(None, &[]).await.unwrap());
-    assert!(client.start_checks(&["nope"]).await.is_err());
+    assert!(client.change_checks(CheckAction::Start, &["nope"]).await.is_err());
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Path`] for the first file that could not be written; others may have been.
-    pub async fn write_files(&self, files: &[FileWrite], owner: &Owner) -> Result<(), Error> {
+    pub(crate) async fn push_files(&self, files: &[FileWrite], owner: &Owner) -> Result<(), Error> {
         #[derive(Serialize)]
         struct Write<'a> {
             action: &'static str,
@@ -123,14 +123,14 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Path`] of kind `not-found` when the path is not there.
-    pub async fn list_files(&self, path: &str, pattern: Option<&str>) -> Result<Vec<FileInfo>, Error> {
+    pub(crate) async fn listing(&self, path: &str, pattern: Option<&str>) -> Result<Vec<FileInfo>, Error> {
         let mut query = vec![("action", "list"), ("path", path)];
         query.extend(pattern.map(|pattern| ("pattern", pattern)));
         self.list(path, &query).await
     }
 
     /// What a path is, links followed; `None` when it is not there.
-    pub async fn file_info(&self, path: &str) -> Result<Option<FileInfo>, Error> {
+    pub(crate) async fn info(&self, path: &str) -> Result<Option<FileInfo>, Error> {
         match self.list(path, &[("action", "list"), ("path", path), ("itself", "true")]).await {
             Ok(mut entries) => Ok(entries.pop()),
             Err(error) if error.is_not_found() => Ok(None),
@@ -153,7 +153,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Path`] when it exists and `how.parents` is not set, or cannot be made.
-    pub async fn make_dir(&self, path: &str, how: &MakeDir) -> Result<(), Error> {
+    pub(crate) async fn make_directory(&self, path: &str, how: &MakeDir) -> Result<(), Error> {
         #[derive(Serialize)]
         struct Make<'a> {
             action: &'static str,
@@ -178,7 +178,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Path`] of kind `not-found` when it was not there, unless `recursive`.
-    pub async fn remove_path(&self, path: &str, recursive: bool) -> Result<(), Error> {
+    pub(crate) async fn remove(&self, path: &str, recursive: bool) -> Result<(), Error> {
         #[derive(Serialize)]
         struct Remove<'a> {
             action: &'static str,

@@ -4,6 +4,7 @@ mod changes;
 mod checks;
 mod exec;
 mod files;
+mod identities;
 mod notices;
 mod plan;
 mod services;

@@ -11,7 +11,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Api`] with status 400 when the key has no `domain/path` form or is too long.
-    pub async fn notify(&self, notice: &Notify) -> Result<String, Error> {
+    pub(crate) async fn add_notice(&self, notice: &Notify) -> Result<String, Error> {
         #[derive(Serialize)]
         #[serde(rename_all = "kebab-case")]
         struct Add<'a> {
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// Notices that the caller may see, the one repeated last at the end.
-    pub async fn notices(&self, filter: &NoticeFilter) -> Result<Vec<Notice>, Error> {
+    pub(crate) async fn read_notices(&self, filter: &NoticeFilter) -> Result<Vec<Notice>, Error> {
         let mut query: Vec<(&str, &str)> = Vec::new();
         query.extend(filter.types.iter().map(|kind| ("types", kind.as_str())));
         query.extend(filter.keys.iter().map(|key| ("keys", key.as_str())));

@@ -2,49 +2,14 @@
 
 use serde::Serialize;
 
-use crate::{ChangeId, Client, Error, LogEntry, Pebble, ServiceAction, ServiceInfo, wire};
+#[cfg(doc)]
+use crate::Pebble;
+use crate::{ChangeId, Client, Error, LogEntry, ServiceAction, ServiceInfo, wire};
 
 impl Client {
     pub(crate) async fn list_services(&self, names: &[&str]) -> Result<Vec<ServiceInfo>, Error> {
         let services: Option<_> = self.get(named("/v1/services", names)).await?;
         Ok(services.unwrap_or_default())
-    }
-
-    /// Starts services and what they require, and waits for it.
-    ///
-    /// # Errors
-    /// [`Error::Change`] when one exits within its first second; Pebble goes on restarting it.
-    pub async fn start(&self, names: &[&str]) -> Result<(), Error> {
-        self.change_services(ServiceAction::Start, names).await
-    }
-
-    /// Stops services and what requires them, and waits for it.
-    pub async fn stop(&self, names: &[&str]) -> Result<(), Error> {
-        self.change_services(ServiceAction::Stop, names).await
-    }
-
-    /// Stops those that run, starts all named, and waits for it.
-    ///
-    /// # Errors
-    /// As [`Client::start`].
-    pub async fn restart(&self, names: &[&str]) -> Result<(), Error> {
-        self.change_services(ServiceAction::Restart, names).await
-    }
-
-    /// Restarts what changed in the plan, starts what is enabled, and waits for it.
-    ///
-    /// # Errors
-    /// As [`Client::start`].
-    pub async fn replan(&self) -> Result<(), Error> {
-        self.change_services(ServiceAction::Replan, &[]).await
-    }
-
-    /// Starts what is enabled, and waits for it.
-    ///
-    /// # Errors
-    /// As [`Client::start`]; and [`Error::Api`] with kind `no-default-services` when nothing is enabled.
-    pub async fn autostart(&self) -> Result<(), Error> {
-        self.change_services(ServiceAction::Autostart, &[]).await
     }
 
     /// Begins what [`Pebble::change_services`] does, and leaves it to the caller to wait.
@@ -68,7 +33,7 @@ impl Client {
     }
 
     /// The last `count` lines that the named services wrote, or all services when none is named.
-    pub async fn logs(&self, names: &[&str], count: u32) -> Result<Vec<LogEntry>, Error> {
+    pub(crate) async fn read_logs(&self, names: &[&str], count: u32) -> Result<Vec<LogEntry>, Error> {
         let count = count.to_string();
         let names = names.join(",");
         let mut query = vec![("n", count.as_str())];

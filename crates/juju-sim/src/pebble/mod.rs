@@ -6,18 +6,23 @@
 //! Layers merge and are refused as the daemon does it. A service "runs" when its state says so; commands answer what
 //! their [`ExecHandler`] says. Nothing here waits: a start takes no second.
 
+mod checks;
+mod directories;
 #[cfg(feature = "processes")]
 mod front;
+mod identities;
+mod notices;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::ready,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use juju_pebble::{
-    BoxFuture, Error, Exec, ExecOutput, FileWrite, Layer, Pebble, ServiceAction, ServiceInfo, ServiceStatus,
-    Startup, SystemInfo,
+    BoxFuture, CheckAction, CheckInfo, CheckLevel, CheckRefresh, Error, Exec, ExecOutput, FileInfo,
+    FileWrite, Identity, IdentityAction, Layer, LogEntry, MakeDir, Notice, NoticeFilter, Notify, Owner,
+    Pebble, ServiceAction, ServiceInfo, ServiceStatus, Startup, SystemInfo,
 };
 
 #[cfg(feature = "processes")]
@@ -76,6 +81,27 @@ pub enum PebbleEvent {
     MakeDir {
         /// Absolute path.
         path: String,
+    },
+    /// Health checks were started or stopped.
+    Checks {
+        /// What was asked.
+        action: CheckAction,
+        /// Which checks were named.
+        names: Vec<String>,
+        /// For which of them it was a change.
+        changed: Vec<String>,
+    },
+    /// A custom notice was recorded.
+    Notice {
+        /// Its key.
+        key: String,
+    },
+    /// Identities were changed.
+    Identities {
+        /// What was asked.
+        action: IdentityAction,
+        /// Which identities were named.
+        names: Vec<String>,
     },
     /// A command ran.
     Exec {
@@ -400,6 +426,14 @@ impl Inner {
         Ok(removed)
     }
 
+    /// The same, where nothing to remove is an error, unless it was a tree.
+    fn remove_path(&mut self, path: &str, recursive: bool) -> Result<(), Error> {
+        if self.remove(path, recursive)? || recursive {
+            return Ok(());
+        }
+        Err(path_error(path, "not-found", format!("remove {path}: no such file or directory")))
+    }
+
     fn exec(&mut self, exec: &Exec) -> Result<ExecOutput, Error> {
         let Some(program) = exec.command.first() else { return Err(api(400, "must specify command")) };
         if let Some(service) = &exec.service_context
@@ -547,6 +581,89 @@ impl Pebble for Double {
 
     fn remove_file<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<bool, Error>> {
         Box::pin(ready(self.with(|inner| inner.remove(path, false))))
+    }
+
+    fn write_files<'a>(
+        &'a self,
+        files: &'a [FileWrite],
+        _owner: &'a Owner,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(ready(self.with(|inner| {
+            files.iter().try_for_each(|file| inner.write_file(&file.path, &file.content, file.mode, true))
+        })))
+    }
+
+    fn list_files<'a>(
+        &'a self,
+        path: &'a str,
+        pattern: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Vec<FileInfo>, Error>> {
+        Box::pin(ready(self.with(|inner| inner.list(path, pattern, false))))
+    }
+
+    fn file_info<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Option<FileInfo>, Error>> {
+        Box::pin(ready(self.with(|inner| match inner.list(path, None, true) {
+            Ok(mut entries) => Ok(entries.pop()),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        })))
+    }
+
+    fn make_dir<'a>(&'a self, path: &'a str, how: &'a MakeDir) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(ready(self.with(|inner| inner.make_dir(path, how.parents))))
+    }
+
+    fn remove_path<'a>(&'a self, path: &'a str, recursive: bool) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(ready(self.with(|inner| inner.remove_path(path, recursive))))
+    }
+
+    fn health<'a>(
+        &'a self,
+        level: Option<CheckLevel>,
+        names: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<bool, Error>> {
+        Box::pin(ready(self.with(|inner| Ok(inner.health(level, names)))))
+    }
+
+    fn checks<'a>(&'a self, names: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<CheckInfo>, Error>> {
+        Box::pin(ready(self.with(|inner| Ok(inner.checks(None, names)))))
+    }
+
+    fn change_checks<'a>(
+        &'a self,
+        action: CheckAction,
+        names: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<String>, Error>> {
+        Box::pin(ready(self.with(|inner| inner.change_checks(action, names))))
+    }
+
+    fn refresh_check<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<CheckRefresh, Error>> {
+        Box::pin(ready(self.with(|inner| inner.refresh_check(name))))
+    }
+
+    fn notices<'a>(&'a self, filter: &'a NoticeFilter) -> BoxFuture<'a, Result<Vec<Notice>, Error>> {
+        Box::pin(ready(self.with(|inner| Ok(inner.notices(filter)))))
+    }
+
+    fn notify<'a>(&'a self, notice: &'a Notify) -> BoxFuture<'a, Result<String, Error>> {
+        Box::pin(ready(self.with(|inner| inner.notify(notice))))
+    }
+
+    fn identities(&self) -> BoxFuture<'_, Result<BTreeMap<String, Identity>, Error>> {
+        Box::pin(ready(self.with(|inner| Ok(inner.identities()))))
+    }
+
+    fn change_identities<'a>(
+        &'a self,
+        action: IdentityAction,
+        identities: &'a BTreeMap<String, Identity>,
+    ) -> BoxFuture<'a, Result<(), Error>> {
+        Box::pin(ready(self.with(|inner| inner.change_identities(action, identities))))
+    }
+
+    /// Services that do not run write nothing.
+    fn logs<'a>(&'a self, _: &'a [&'a str], _: u32) -> BoxFuture<'a, Result<Vec<LogEntry>, Error>> {
+        Box::pin(ready(self.with(|_| Ok(Vec::new()))))
     }
 
     fn exec<'a>(&'a self, exec: &'a Exec) -> BoxFuture<'a, Result<ExecOutput, Error>> {

@@ -4,10 +4,7 @@ use super::{
     Arc, BTreeMap, Body, Bytes, Deserialize, Error, Front, Query, Response, Value, api, json, read_json,
     respond, sync,
 };
-use crate::{
-    pebble::{Inner, PebbleEvent, absolute, parents, path_error},
-    state::Container,
-};
+use crate::pebble::path_error;
 
 /// What separates the parts of an answer; long enough not to be in any text.
 const BOUNDARY: &str = "01234567890123456789012345678901-simulated-pebble";
@@ -75,8 +72,9 @@ impl Front {
                     return Err(api(400, format!("path must be absolute, got \"{path}\"")));
                 }
                 let itself = query.one("itself") == Some("true");
-                self.with(|inner| list(&inner.container, path, query.one("pattern"), itself))
-                    .map(|files| sync(&files))
+                let listed = self.with(|inner| inner.list(path, query.one("pattern"), itself));
+                // For the one path as a whole, the daemon's answer is an error of the request.
+                listed.map(|files| sync(&json!(files)))
             }
             Some("read") => self.read_files(&query.all("path"), accept),
             other => Err(api(400, format!("invalid action \"{}\"", other.unwrap_or_default()))),
@@ -185,103 +183,12 @@ impl Front {
                 .iter()
                 .map(|item| {
                     let path = &item.path;
-                    let removed = self.with(|inner| inner.remove(path, item.recursive)).and_then(|there| {
-                        // A tree that is not there is as good as removed.
-                        if there || item.recursive {
-                            return Ok(());
-                        }
-                        Err(path_error(
-                            path,
-                            "not-found",
-                            format!("remove {path}: no such file or directory"),
-                        ))
-                    });
+                    let removed = self.with(|inner| inner.remove_path(path, item.recursive));
                     outcome(path, removed)
                 })
                 .collect(),
             other => return Err(api(400, format!("invalid action \"{other}\""))),
         };
         Ok(sync(&results?.into()))
-    }
-}
-
-impl Inner {
-    fn make_dir(&mut self, path: &str, make_parents: bool) -> Result<(), Error> {
-        let path = absolute(path)?;
-        let generic = |message: String| Err(path_error(&path, "generic-file-error", message));
-        if self.container.files.contains_key(&path) || (self.container.is_dir(&path) && !make_parents) {
-            return generic(format!("mkdir {path}: file exists"));
-        }
-        let parent = parents(&path).last().unwrap_or("/");
-        if !make_parents && !self.container.is_dir(parent) {
-            return Err(path_error(&path, "not-found", format!("mkdir {path}: no such file or directory")));
-        }
-        if self.container.directories.insert(path.clone()) {
-            self.history.push(PebbleEvent::MakeDir { path });
-        }
-        Ok(())
-    }
-}
-
-fn list(container: &Container, path: &str, pattern: Option<&str>, itself: bool) -> Result<Value, Error> {
-    let path = absolute(path)?;
-    if !container.files.contains_key(&path) && !container.is_dir(&path) {
-        return Err(Error::Api {
-            status: 404,
-            kind: "not-found".to_owned(),
-            message: format!("stat {path}: no such file or directory"),
-        });
-    }
-    let entries: Vec<String> = if itself || container.files.contains_key(&path) {
-        vec![path]
-    } else {
-        let prefix = if path == "/" { path } else { format!("{path}/") };
-        let below = container.files.keys().chain(&container.directories);
-        let names = below.filter_map(|other| other.strip_prefix(&prefix)?.split('/').next());
-        let names: std::collections::BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
-        let wanted = names.into_iter().filter(|name| pattern.is_none_or(|pattern| glob(pattern, name)));
-        wanted.map(|name| format!("{prefix}{name}")).collect()
-    };
-    Ok(entries.iter().map(|path| info(container, path)).collect())
-}
-
-fn info(container: &Container, path: &str) -> Value {
-    let name = path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("/");
-    let mut info = json!({
-        "path": path, "name": name, "type": "directory", "permissions": "755",
-        "last-modified": "2026-01-01T00:00:00Z", "user-id": 0, "user": "root", "group-id": 0, "group": "root",
-    });
-    if let Some(file) = container.files.get(path) {
-        info["type"] = "file".into();
-        info["size"] = file.content.len().into();
-        info["permissions"] = format!("{:03o}", file.mode).into();
-    }
-    info
-}
-
-/// `*` for any run of characters, `?` for one.
-fn glob(pattern: &str, name: &str) -> bool {
-    match pattern.chars().next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let rest = &pattern[1..];
-            name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| glob(rest, &name[at..]))
-        }
-        Some(c) => {
-            let mut chars = name.chars();
-            chars.next().is_some_and(|first| c == '?' || c == first)
-                && glob(&pattern[c.len_utf8()..], chars.as_str())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn patterns() {
-        assert!(glob("*.conf", "nginx.conf") && glob("n?inx*", "nginx") && glob("*", ""));
-        assert!(!glob("*.conf", "nginx.confx") && !glob("", "a"));
     }
 }

@@ -4,7 +4,7 @@ mod exec;
 mod files;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
     sync::{
@@ -23,7 +23,9 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use juju_pebble::{CheckInfo, CheckLevel, CheckStatus, Error, Layer, Notice, ServiceAction, Startup};
+use juju_pebble::{
+    Access, CheckInfo, CheckLevel, Error, Identity, IdentityAction, Layer, NoticeFilter, ServiceAction,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::UnixListener, sync::Notify, task::JoinHandle, time::timeout};
@@ -114,8 +116,6 @@ struct Front {
 struct Daemon {
     changes: BTreeMap<u64, Value>,
     execs: BTreeMap<String, exec::Waiting>,
-    notices: Vec<Notice>,
-    stopped_checks: BTreeSet<String>,
 }
 
 /// A request's query, in order.
@@ -272,12 +272,15 @@ impl Front {
             (true, ["v1", "notices"]) => self.notices(&query).await,
             (false, ["v1", "notices"]) => self.notify(&body),
             (true, ["v1", "notices", id]) => {
-                let found = self.daemon().notices.iter().find(|notice| notice.id == *id).cloned();
+                let found = self.with(|inner| {
+                    Ok(inner.container.notices.iter().find(|notice| notice.id == *id).cloned())
+                })?;
                 found
                     .map(|notice| sync(&json!(notice)))
                     .ok_or_else(|| api(404, format!("cannot find notice with ID \"{id}\"")))
             }
-            (true, ["v1", "identities"]) => Ok(sync(&json!({}))),
+            (true, ["v1", "identities"]) => Ok(sync(&json!(self.with(|inner| Ok(inner.identities()))?))),
+            (false, ["v1", "identities"]) => self.change_identities(&body),
             _ => Err(api(404, "invalid API endpoint requested")),
         }
     }
@@ -421,59 +424,11 @@ impl Front {
     }
 
     fn checks(&self, query: &Query) -> Result<Vec<CheckInfo>, Error> {
-        let (level, names) = (query.one("level"), query.list("names"));
-        let stopped = self.daemon().stopped_checks.clone();
-        self.with(|inner| {
-            let plan = inner.container.plan();
-            let level_of = |level: Option<CheckLevel>| match level {
-                Some(CheckLevel::Alive) => "alive",
-                Some(CheckLevel::Ready) => "ready",
-                None => "",
-            };
-            let wanted = plan.checks.iter().filter(|(name, check)| {
-                (names.is_empty() || names.contains(&name.as_str()))
-                    && level.is_none_or(|level| level.is_empty() || level == level_of(check.level))
-            });
-            let info = wanted.map(|(name, check)| {
-                let threshold = u64::from(check.threshold.unwrap_or(3));
-                let down = inner.container.down_checks.contains(name);
-                let idle = stopped.contains(name) || check.startup == Some(Startup::Disabled);
-                CheckInfo {
-                    name: name.clone(),
-                    level: check.level,
-                    startup: Some(check.startup.unwrap_or(Startup::Enabled)),
-                    status: match (idle, down) {
-                        (true, _) => CheckStatus::Inactive,
-                        (_, true) => CheckStatus::Down,
-                        _ => CheckStatus::Up,
-                    },
-                    successes: Some(u64::from(!down && !idle)),
-                    failures: if down { threshold } else { 0 },
-                    threshold,
-                    change_id: None,
-                }
-            });
-            Ok(info.collect())
-        })
+        self.with(|inner| Ok(inner.checks(level(query)?, &query.list("names"))))
     }
 
     fn health(&self, query: &Query) -> Result<Response<Body>, Error> {
-        let level = query.one("level").unwrap_or_default().to_owned();
-        if !["", "alive", "ready"].contains(&level.as_str()) {
-            return Err(api(400, "level must be \"alive\" or \"ready\""));
-        }
-        let names = query.list("names");
-        let all = self.checks(&Query(Vec::new()))?;
-        let healthy = all.iter().all(|check| {
-            let asked = names.is_empty() || names.contains(&check.name.as_str());
-            // Who is not alive is not ready either.
-            let counts = match level.as_str() {
-                "alive" => check.level == Some(CheckLevel::Alive),
-                "ready" => check.level.is_some(),
-                _ => true,
-            };
-            !(asked && counts && check.status == CheckStatus::Down)
-        });
+        let healthy = self.with(|inner| Ok(inner.health(level(query)?, &query.list("names"))))?;
         let status = if healthy { 200 } else { 502 };
         Ok(envelope(status, "sync", ("", Value::Null), &json!({"healthy": healthy})))
     }
@@ -486,23 +441,8 @@ impl Front {
             checks: Vec<String>,
         }
         let Switch { action, checks } = read_json(body)?;
-        if action != "start" && action != "stop" {
-            return Err(api(400, format!("invalid action \"{action}\"")));
-        }
-        let plan = self.with(|inner| Ok(inner.container.plan()))?;
-        let unknown: Vec<_> =
-            checks.iter().filter(|name| !plan.checks.contains_key(*name)).cloned().collect();
-        if !unknown.is_empty() {
-            let unknown = unknown.join(", ");
-            return Err(api(400, format!("cannot {action} checks: cannot find checks in plan: {unknown}")));
-        }
-        let stopped = &mut self.daemon().stopped_checks;
-        let changed: Vec<String> = checks
-            .into_iter()
-            .filter(
-                |name| if action == "start" { stopped.remove(name) } else { stopped.insert(name.clone()) },
-            )
-            .collect();
+        let names: Vec<&str> = checks.iter().map(String::as_str).collect();
+        let changed = self.with(|inner| inner.change_checks(word(&action)?, &names))?;
         Ok(sync(&json!({"changed": changed})))
     }
 
@@ -512,35 +452,20 @@ impl Front {
             name: String,
         }
         let Refresh { name } = read_json(body)?;
-        let query = Query(vec![("names".to_owned(), name.clone())]);
-        let info = self
-            .checks(&query)?
-            .pop()
-            .ok_or_else(|| api(404, format!("cannot find check with name \"{name}\"")))?;
-        let mut result = json!({"info": info});
-        if info.status == CheckStatus::Down {
-            result["error"] = "the simulated check fails".into();
-        }
-        Ok(sync(&result))
+        Ok(sync(&json!(self.with(|inner| inner.refresh_check(&name))?)))
     }
 
     async fn notices(&self, query: &Query) -> Result<Response<Body>, Error> {
-        let (kinds, keys) = (query.list("types"), query.list("keys"));
-        let after = query.one("after").unwrap_or_default();
+        let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+        let filter = NoticeFilter {
+            types: owned(query.list("types")),
+            keys: owned(query.list("keys")),
+            after: query.one("after").map(str::to_owned),
+        };
         let deadline = query.duration("timeout")?.map(|limit| tokio::time::Instant::now() + limit);
         loop {
             let news = self.news.notified();
-            let found: Vec<Notice> = self
-                .daemon()
-                .notices
-                .iter()
-                .filter(|notice| {
-                    (kinds.is_empty() || kinds.contains(&notice.kind.as_str()))
-                        && (keys.is_empty() || keys.contains(&notice.key.as_str()))
-                        && notice.last_repeated.as_str() > after
-                })
-                .cloned()
-                .collect();
+            let found = self.with(|inner| Ok(inner.notices(&filter)))?;
             let over = match deadline {
                 None => true,
                 Some(_) if !found.is_empty() => true,
@@ -554,63 +479,81 @@ impl Front {
 
     fn notify(&self, body: &[u8]) -> Result<Response<Body>, Error> {
         #[derive(Deserialize)]
+        #[serde(rename_all = "kebab-case")]
         struct Add {
             action: String,
             #[serde(rename = "type")]
             kind: String,
             key: String,
             #[serde(default)]
+            repeat_after: Option<String>,
+            #[serde(default)]
             data: BTreeMap<String, String>,
         }
-        let Add { action, kind, key, data } = read_json(body)?;
+        let Add { action, kind, key, repeat_after, data } = read_json(body)?;
         if action != "add" {
             return Err(api(400, format!("invalid action \"{action}\"")));
         }
         if kind != "custom" {
             return Err(api(400, format!("invalid type \"{kind}\" (can only add \"custom\" notices)")));
         }
-        let named =
-            key.split_once('/').is_some_and(|(domain, path)| domain.contains('.') && !path.is_empty());
-        if !named || key.len() > 256 || key.chars().any(|c| c.is_ascii_uppercase() || c.is_whitespace()) {
-            return Err(api(400, format!("invalid key \"{key}\" (must be in \"example.com/path\" format)")));
-        }
-        let id = self.record_notice(&kind, &key, data);
+        let repeat_after = match repeat_after {
+            Some(text) => Some(
+                crate::tools::go_duration(&text)
+                    .ok_or_else(|| api(400, format!("invalid repeat-after: \"{text}\"")))?,
+            ),
+            None => None,
+        };
+        let notice = juju_pebble::Notify { key, data, repeat_after };
+        let id = self.with(|inner| inner.notify(&notice))?;
+        self.news.notify_waiters();
         Ok(sync(&json!({"id": id})))
     }
 
-    fn record_notice(&self, kind: &str, key: &str, data: BTreeMap<String, String>) -> String {
-        // Times of one daemon only have to grow.
-        let number = self.number();
-        let now = format!("2026-01-01T00:00:00.{number:09}Z");
-        let id = {
-            let notices = &mut self.daemon().notices;
-            let known = notices.iter().position(|notice| notice.kind == kind && notice.key == key);
-            let mut notice = match known {
-                Some(at) => notices.remove(at),
-                None => Notice {
-                    id: number.to_string(),
-                    user_id: Some(0),
-                    kind: kind.to_owned(),
-                    key: key.to_owned(),
-                    first_occurred: now.clone(),
-                    last_occurred: String::new(),
-                    last_repeated: String::new(),
-                    occurrences: 0,
-                    last_data: BTreeMap::new(),
-                },
+    fn change_identities(&self, body: &[u8]) -> Result<Response<Body>, Error> {
+        #[derive(Deserialize)]
+        struct Change {
+            action: String,
+            #[serde(default)]
+            identities: BTreeMap<String, Option<Identity>>,
+        }
+        let Change { action, identities } = read_json(body)?;
+        let action = word(&action)?;
+        let mut given = BTreeMap::new();
+        for (name, identity) in identities {
+            let identity = match (identity, action == IdentityAction::Remove) {
+                (Some(identity), false) => identity,
+                // Only the name is looked at.
+                (None, true) => Identity::local(Access::Untrusted, 0),
+                (Some(_), true) => {
+                    return Err(api(
+                        400,
+                        format!("identity value for \"{name}\" must be null for remove operation"),
+                    ));
+                }
+                (None, false) => {
+                    return Err(api(400, format!("identity value for \"{name}\" must not be null")));
+                }
             };
-            notice.occurrences += 1;
-            notice.last_occurred.clone_from(&now);
-            notice.last_repeated = now;
-            notice.last_data = data;
-            let id = notice.id.clone();
-            // The one repeated last stands last.
-            notices.push(notice);
-            id
-        };
-        self.news.notify_waiters();
-        id
+            given.insert(name, identity);
+        }
+        self.with(|inner| inner.change_identities(action, &given))?;
+        Ok(sync(&Value::Null))
     }
+}
+
+/// A word of the API for what to do.
+fn word<T: for<'de> Deserialize<'de>>(action: &str) -> Result<T, Error> {
+    serde_json::from_value(action.into()).map_err(|_| api(400, format!("invalid action \"{action}\"")))
+}
+
+fn level(query: &Query) -> Result<Option<CheckLevel>, Error> {
+    Ok(match query.one("level").unwrap_or_default() {
+        "" => None,
+        "alive" => Some(CheckLevel::Alive),
+        "ready" => Some(CheckLevel::Ready),
+        _ => return Err(api(400, "level must be \"alive\" or \"ready\"")),
+    })
 }
 
 /// A change with one task, just begun.
