@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Secret;
+
 /// Where a relation hook comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelationEvent {
@@ -62,6 +64,10 @@ pub enum Event {
     LeaderElected,
     /// The leader changed (Juju 3 and earlier).
     LeaderSettingsChanged,
+    /// The machine is about to get the given base, for example `ubuntu@24.04` (machines, Juju 3 and earlier).
+    PreSeriesUpgrade(String),
+    /// The machine has got another base (machines, Juju 3 and earlier).
+    PostSeriesUpgrade,
     /// A relation exists.
     RelationCreated(RelationEvent),
     /// A remote unit joined.
@@ -142,6 +148,14 @@ impl Event {
         Self::RelationDeparted(event)
     }
 
+    /// `<endpoint>-relation-departed` with the unit that really leaves: this one, when it is removed itself.
+    #[must_use]
+    pub fn relation_departed_with(endpoint: &str, id: u32, unit: &str, departing: &str) -> Self {
+        let mut event = Self::relation(endpoint, id, Some(unit));
+        event.departing = Some(departing.to_owned());
+        Self::RelationDeparted(event)
+    }
+
     /// `<endpoint>-relation-broken`.
     #[must_use]
     pub fn relation_broken(endpoint: &str, id: u32) -> Self {
@@ -152,6 +166,65 @@ impl Event {
     #[must_use]
     pub fn pebble_ready(container: &str) -> Self {
         Self::PebbleReady(container.to_owned())
+    }
+
+    /// `<container>-pebble-custom-notice` for a notice that the container has.
+    #[must_use]
+    pub fn pebble_custom_notice(container: &str, notice: &juju_pebble::Notice) -> Self {
+        let (id, kind, key) = (notice.id.clone(), notice.kind.clone(), notice.key.clone());
+        Self::PebbleCustomNotice(container.to_owned(), Notice { id, kind, key })
+    }
+
+    /// `<container>-pebble-check-failed`.
+    #[must_use]
+    pub fn pebble_check_failed(container: &str, check: &str) -> Self {
+        Self::PebbleCheckFailed(container.to_owned(), check.to_owned())
+    }
+
+    /// `<container>-pebble-check-recovered`.
+    #[must_use]
+    pub fn pebble_check_recovered(container: &str, check: &str) -> Self {
+        Self::PebbleCheckRecovered(container.to_owned(), check.to_owned())
+    }
+
+    fn secret(secret: &Secret, label: &str, revision: Option<u32>) -> SecretEvent {
+        SecretEvent { uri: secret.uri(), label: label.to_owned(), revision }
+    }
+
+    /// `secret-changed`, for a secret that this unit reads.
+    #[must_use]
+    pub fn secret_changed(secret: &Secret) -> Self {
+        Self::SecretChanged(Self::secret(secret, secret.consumer_label.as_deref().unwrap_or_default(), None))
+    }
+
+    /// `secret-rotate`, for a secret of this unit or its application.
+    #[must_use]
+    pub fn secret_rotate(secret: &Secret) -> Self {
+        Self::SecretRotate(Self::secret(secret, &secret.label, None))
+    }
+
+    /// `secret-expired`, for a revision of a secret of this unit or its application.
+    #[must_use]
+    pub fn secret_expired(secret: &Secret, revision: u32) -> Self {
+        Self::SecretExpired(Self::secret(secret, &secret.label, Some(revision)))
+    }
+
+    /// `secret-remove`, for a revision that nobody reads any more of a secret of this unit or its application.
+    #[must_use]
+    pub fn secret_remove(secret: &Secret, revision: u32) -> Self {
+        Self::SecretRemove(Self::secret(secret, &secret.label, Some(revision)))
+    }
+
+    /// `<storage>-storage-attached` for an instance (`data/0`).
+    #[must_use]
+    pub fn storage_attached(id: &str) -> Self {
+        Self::StorageAttached(id.to_owned())
+    }
+
+    /// `<storage>-storage-detaching` for an instance (`data/0`).
+    #[must_use]
+    pub fn storage_detaching(id: &str) -> Self {
+        Self::StorageDetaching(id.to_owned())
     }
 
     /// An action with parameters, as task `1`.
@@ -173,6 +246,8 @@ impl Event {
             Self::UpgradeCharm => "upgrade-charm",
             Self::LeaderElected => "leader-elected",
             Self::LeaderSettingsChanged => "leader-settings-changed",
+            Self::PreSeriesUpgrade(_) => "pre-series-upgrade",
+            Self::PostSeriesUpgrade => "post-series-upgrade",
             Self::SecretChanged(_) => "secret-changed",
             Self::SecretRotate(_) => "secret-rotate",
             Self::SecretExpired(_) => "secret-expired",

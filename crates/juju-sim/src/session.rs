@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::{
     CharmMeta, Event, Relation, Role, Secret, State,
-    state::{Access, Databag, Status},
+    state::{Access, Databag, ModelKind, Status},
     tools::{self, CallKind, ToolOutput},
 };
 
@@ -488,7 +488,7 @@ impl Session {
             ("JUJU_AGENT_SOCKET_ADDRESS", &socket),
             ("JUJU_AGENT_SOCKET_NETWORK", "unix"),
             ("JUJU_API_ADDRESSES", &api),
-            ("JUJU_AVAILABILITY_ZONE", ""),
+            ("JUJU_AVAILABILITY_ZONE", &state.availability_zone),
             ("JUJU_CHARM_DIR", &charm_dir),
             ("JUJU_CHARM_FTP_PROXY", ""),
             ("JUJU_CHARM_HTTPS_PROXY", ""),
@@ -497,11 +497,10 @@ impl Session {
             ("JUJU_CONTEXT_ID", &context),
             ("JUJU_DISPATCH_PATH", &dispatch),
             ("JUJU_HOOK_NAME", hook),
-            ("JUJU_MACHINE_ID", ""),
+            ("JUJU_MACHINE_ID", &state.machine),
             ("JUJU_MODEL_NAME", &state.model.name),
             ("JUJU_MODEL_UUID", &state.model.uuid),
             ("JUJU_PRINCIPAL_UNIT", ""),
-            ("JUJU_SLA", "unsupported"),
             ("JUJU_UNIT_NAME", &state.unit),
             ("JUJU_VERSION", &state.juju_version),
             ("LANG", "C.UTF-8"),
@@ -511,6 +510,13 @@ impl Session {
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect();
+        if tools::version(&state.juju_version).major < 4 {
+            env.insert("JUJU_SLA".to_owned(), "unsupported".to_owned());
+        } else if let Some(trace) = &state.trace {
+            env.insert("JUJU_TRACE_ID".to_owned(), trace.trace_id.clone());
+            env.insert("JUJU_SPAN_ID".to_owned(), trace.span_id.clone());
+            env.insert("JUJU_TRACE_FLAGS".to_owned(), trace.flags.to_string());
+        }
         self.event_variables(&mut env);
         env
     }
@@ -545,6 +551,9 @@ impl Session {
             set("JUJU_STORAGE_LOCATION", storage.map_or("", |storage| &storage.location));
         }
         match &self.event {
+            Event::PreSeriesUpgrade(base) => {
+                set("JUJU_TARGET_BASE", base);
+            }
             Event::PebbleCustomNotice(_, notice) => {
                 set("JUJU_NOTICE_ID", &notice.id);
                 set("JUJU_NOTICE_TYPE", &notice.kind);
@@ -690,7 +699,8 @@ impl Session {
                 quoted(self.state.app())
             ));
         }
-        if pending.open_ports.iter().any(|change| change.port == "icmp") {
+        let pods = self.state.model.kind == ModelKind::Kubernetes;
+        if pods && pending.open_ports.iter().any(|change| change.port == "icmp") {
             return Some("protocol icmp on caas models not supported".to_owned());
         }
         if let Some(change) = pending
@@ -700,7 +710,7 @@ impl Session {
         {
             return Some(format!("open port range: endpoint {} not found", quoted(&change.endpoint)));
         }
-        if pending.reboot {
+        if pods && pending.reboot {
             return Some(format!("unit {} not assigned", quoted(&self.state.unit)));
         }
         if let Some((name, _)) = pending.add_storage.iter().find(|(name, _)| !self.knows_storage(name)) {

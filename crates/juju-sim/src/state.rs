@@ -14,6 +14,17 @@ use crate::{CharmMeta, Role};
 /// A databag: text by key.
 pub type Databag = BTreeMap<String, String>;
 
+/// What units of a model run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Pods. Ports are single ones, and a unit has no private address.
+    #[default]
+    Kubernetes,
+    /// Machines, here those of LXD. There are no containers.
+    Lxd,
+}
+
 /// The model a unit lives in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -22,12 +33,73 @@ pub struct Model {
     pub name: String,
     /// UUID.
     pub uuid: String,
+    /// What units run on.
+    pub kind: ModelKind,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self { name: "sim".to_owned(), uuid: "00000000-0000-4000-8000-000000000001".to_owned() }
+        let uuid = "00000000-0000-4000-8000-000000000001".to_owned();
+        Self { name: "sim".to_owned(), uuid, kind: ModelKind::Kubernetes }
     }
+}
+
+/// A credential for a cloud. `Debug` leaves its attributes out.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Credential {
+    /// For example `oauth2` or `clientcertificate`.
+    pub auth_type: String,
+    /// What it is made of, secrets included.
+    pub attrs: BTreeMap<String, String>,
+    /// Attributes that are not told.
+    pub redacted: Vec<String>,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credential")
+            .field("auth_type", &self.auth_type)
+            .field("attrs", &self.attrs.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The cloud of the model, as `credential-get` tells it to a trusted application.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CloudSpec {
+    /// For example `kubernetes` or `lxd`.
+    pub kind: String,
+    /// Name that Juju knows it by.
+    pub name: String,
+    /// Region, where it has any.
+    pub region: Option<String>,
+    /// Where its API is.
+    pub endpoint: Option<String>,
+    /// Where its API for identities is.
+    pub identity_endpoint: Option<String>,
+    /// Where its API for storage is.
+    pub storage_endpoint: Option<String>,
+    /// How to get in.
+    pub credential: Option<Credential>,
+    /// Authorities of its certificates, PEM.
+    pub ca_certificates: Vec<String>,
+    /// Whether its certificates are not looked at.
+    pub skip_tls_verify: bool,
+    /// Whether the controller is in it as well.
+    pub is_controller_cloud: bool,
+}
+
+/// The agent's own trace, of which a hook is a part: Juju 4 with tracing turned on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// `JUJU_TRACE_ID`, 32 hex digits.
+    pub trace_id: String,
+    /// `JUJU_SPAN_ID`, 16 hex digits.
+    pub span_id: String,
+    /// `JUJU_TRACE_FLAGS`.
+    pub flags: u8,
 }
 
 /// A status, of a unit or an application.
@@ -133,6 +205,39 @@ impl Relation {
         data: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         self.remote_units.insert(format!("{}/{number}", self.remote_app), databag(data));
+        self
+    }
+
+    /// Adds a remote unit that has left by number, with the databag that Juju keeps of it.
+    #[must_use]
+    pub fn with_departed_unit<K: Into<String>, V: Into<String>>(
+        mut self,
+        number: u32,
+        data: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.departed_units.insert(format!("{}/{number}", self.remote_app), databag(data));
+        self
+    }
+
+    /// Puts the remote application into another model.
+    #[must_use]
+    pub fn from_model(mut self, uuid: &str) -> Self {
+        self.remote_model_uuid = Some(uuid.to_owned());
+        self
+    }
+
+    /// Adds what Juju itself puts into the databag of every unit: its addresses, here made up.
+    #[must_use]
+    pub fn with_addresses(mut self) -> Self {
+        let put = |bag: &mut Databag, address: &str| {
+            bag.insert("egress-subnets".to_owned(), format!("{address}/32"));
+            bag.insert("ingress-address".to_owned(), address.to_owned());
+            bag.insert("private-address".to_owned(), address.to_owned());
+        };
+        put(&mut self.local_unit_data, "192.0.2.1");
+        for (bag, number) in self.remote_units.values_mut().zip(10_u8..) {
+            put(bag, &format!("192.0.2.{number}"));
+        }
         self
     }
 
@@ -259,6 +364,51 @@ impl Secret {
     #[must_use]
     pub fn with_label(mut self, label: &str) -> Self {
         label.clone_into(&mut self.label);
+        self
+    }
+
+    /// Sets the owner's text.
+    #[must_use]
+    pub fn with_description(mut self, description: &str) -> Self {
+        description.clone_into(&mut self.description);
+        self
+    }
+
+    /// Sets how often the owner is asked for new content: `hourly`, `daily`, `weekly`, `monthly`, `quarterly`, `yearly`.
+    #[must_use]
+    pub fn with_rotation(mut self, rotate: &str) -> Self {
+        rotate.clone_into(&mut self.rotate);
+        self
+    }
+
+    /// Sets when the latest revision expires, an RFC 3339 time.
+    #[must_use]
+    pub fn with_expiry(mut self, expire: &str) -> Self {
+        self.expire = Some(expire.to_owned());
+        self
+    }
+
+    /// Adds a later revision.
+    #[must_use]
+    pub fn with_revision<K: Into<String>, V: AsRef<[u8]>>(
+        mut self,
+        content: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.add_revision(content);
+        self
+    }
+
+    /// Sets the revision that this unit has read and gets until it asks for the latest.
+    #[must_use]
+    pub fn tracked_at(mut self, revision: u32) -> Self {
+        self.tracked = Some(revision);
+        self
+    }
+
+    /// Sets the label that this unit gave to a secret which it only reads.
+    #[must_use]
+    pub fn with_consumer_label(mut self, label: &str) -> Self {
+        self.consumer_label = Some(label.to_owned());
         self
     }
 
@@ -497,6 +647,36 @@ impl Container {
         self
     }
 
+    /// Adds a custom notice, which occurred once.
+    #[must_use]
+    pub fn with_notice<K: Into<String>, V: Into<String>>(
+        mut self,
+        id: &str,
+        key: &str,
+        data: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        const WHEN: &str = "2026-01-02T03:04:05Z";
+        self.notices.push(Notice {
+            id: id.to_owned(),
+            user_id: None,
+            kind: "custom".to_owned(),
+            key: key.to_owned(),
+            first_occurred: WHEN.to_owned(),
+            last_occurred: WHEN.to_owned(),
+            last_repeated: WHEN.to_owned(),
+            occurrences: 1,
+            last_data: databag(data),
+        });
+        self
+    }
+
+    /// Makes a check of the plan fail.
+    #[must_use]
+    pub fn with_failing_check(mut self, check: &str) -> Self {
+        self.down_checks.insert(check.to_owned());
+        self
+    }
+
     /// Adds a layer at the end.
     #[must_use]
     pub fn with_layer(mut self, label: &str, layer: Layer) -> Self {
@@ -593,7 +773,15 @@ pub struct State {
     pub goal: Option<GoalState>,
     /// The controllers' addresses, for the environment.
     pub api_addresses: Vec<String>,
-    /// Version of the agent.
+    /// The model's cloud, for `credential-get`; without it the tool says that it is not within reach.
+    pub cloud: Option<CloudSpec>,
+    /// The agent's own trace.
+    pub trace: Option<Trace>,
+    /// Number of the machine, where the model has machines.
+    pub machine: String,
+    /// Where the machine is, if its cloud has zones.
+    pub availability_zone: String,
+    /// Version of the agent, which decides what it knows: hook tools, events and variables of Juju 3 and 4 differ.
     pub juju_version: String,
 }
 
@@ -625,6 +813,10 @@ impl Default for State {
             planned_units: 1,
             goal: None,
             api_addresses: vec!["192.0.2.10:17070".to_owned()],
+            cloud: None,
+            trace: None,
+            machine: String::new(),
+            availability_zone: String::new(),
             juju_version: "3.6.26".to_owned(),
         }
     }
@@ -689,6 +881,67 @@ impl State {
                 "boot-1".clone_into(&mut container.boot_id);
             }
         }
+        self
+    }
+
+    /// Attaches a filesystem (`data/0`) that the charm sees at `location`.
+    #[must_use]
+    pub fn with_storage(mut self, id: &str, location: &str) -> Self {
+        let storage = Storage { kind: "filesystem".to_owned(), location: location.to_owned() };
+        self.storages.insert(id.to_owned(), storage);
+        self
+    }
+
+    /// Attaches a resource, which is at `path`.
+    #[must_use]
+    pub fn with_resource(mut self, name: &str, path: &str) -> Self {
+        self.resources.insert(name.to_owned(), path.to_owned());
+        self
+    }
+
+    /// Gives a binding addresses of its own.
+    #[must_use]
+    pub fn with_network(mut self, binding: &str, network: Network) -> Self {
+        self.networks.insert(binding.to_owned(), network);
+        self
+    }
+
+    /// Opens a port (`80/tcp`) on all endpoints.
+    #[must_use]
+    pub fn with_port(mut self, port: &str) -> Self {
+        self.opened_ports.insert(port.to_owned());
+        self
+    }
+
+    /// Sets how many units the application is meant to have.
+    #[must_use]
+    pub fn with_planned_units(mut self, count: u32) -> Self {
+        self.planned_units = count;
+        self
+    }
+
+    /// Sets what the unit keeps at the controller (`state-set`).
+    #[must_use]
+    pub fn with_unit_state<K: Into<String>, V: Into<String>>(
+        mut self,
+        state: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        self.unit_state.extend(databag(state));
+        self
+    }
+
+    /// Gives the application access to the cloud (`juju trust`), and tells it about the cloud.
+    #[must_use]
+    pub fn with_cloud(mut self, cloud: CloudSpec) -> Self {
+        self.trusted = true;
+        self.cloud = Some(cloud);
+        self
+    }
+
+    /// Sets the version of the agent, for example `3.6.26` or `4.0.0`.
+    #[must_use]
+    pub fn with_juju_version(mut self, version: &str) -> Self {
+        version.clone_into(&mut self.juju_version);
         self
     }
 

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     session::Session,
-    state::{GoalState, GoalStatus, Status},
+    state::{CloudSpec, GoalState, GoalStatus, ModelKind, Status},
 };
 
 /// The options as the charm sees them: what the user set over what the charm declares.
@@ -185,13 +185,48 @@ fn derived_goal(session: &Session) -> GoalState {
 pub(super) fn credential_get(call: &mut Call<'_>) -> Answer {
     let args = call.parse(&[FORMAT, OUTPUT])?;
     no_more(&args.positional)?;
-    let reason = if call.session.state().trusted {
+    let state = call.session.state();
+    let reason = if !state.trusted {
+        "getting model credentials: permission denied"
+    } else if let Some(cloud) = &state.cloud {
+        return call.print(&args, Format::Smart, &cloud_out(cloud));
+    } else {
         "reading in-cluster config: unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and \
          KUBERNETES_SERVICE_PORT must be defined"
-    } else {
-        "getting model credentials: permission denied"
     };
     Err(refused(format!("cannot access cloud credentials: {reason}")))
+}
+
+fn cloud_out(cloud: &CloudSpec) -> Out {
+    let mut fields = vec![("type", Out::text(&cloud.kind)), ("name", Out::text(&cloud.name))];
+    // Go leaves out what is empty.
+    let mut optional = |key, value: &Option<String>| {
+        fields.extend(value.as_ref().filter(|value| !value.is_empty()).map(|value| (key, Out::text(value))));
+    };
+    optional("region", &cloud.region);
+    optional("endpoint", &cloud.endpoint);
+    optional("identity-endpoint", &cloud.identity_endpoint);
+    optional("storage-endpoint", &cloud.storage_endpoint);
+    if let Some(credential) = &cloud.credential {
+        let mut inner = vec![("auth-type", Out::text(&credential.auth_type))];
+        if !credential.attrs.is_empty() {
+            inner.push(("attrs", Out::texts(&credential.attrs)));
+        }
+        if !credential.redacted.is_empty() {
+            inner.push(("redacted", Out::Lines(credential.redacted.clone())));
+        }
+        fields.push(("credential", Out::fields(inner)));
+    }
+    if !cloud.ca_certificates.is_empty() {
+        fields.push(("cacertificates", Out::Lines(cloud.ca_certificates.clone())));
+    }
+    if cloud.skip_tls_verify {
+        fields.push(("skip-tls-verify", Out::Bool(true)));
+    }
+    if cloud.is_controller_cloud {
+        fields.push(("is-controller-cloud", Out::Bool(true)));
+    }
+    Out::fields(fields)
 }
 
 pub(super) fn resource_get(call: &mut Call<'_>) -> Answer {
@@ -216,7 +251,7 @@ pub(super) fn juju_reboot(call: &mut Call<'_>) -> Answer {
     if call.session.event().is_action() {
         return Err(refused("juju-reboot is not supported when running an action."));
     }
-    if args.has("now") {
+    if args.has("now") && call.session.state().model.kind == ModelKind::Kubernetes {
         return Err(refused("no process to kill"));
     }
     call.session.pending.reboot = true;

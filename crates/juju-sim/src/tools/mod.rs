@@ -20,6 +20,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use flags::{Args, Flag};
+use juju_ops::{Feature, JujuVersion};
 use output::{Format, Out};
 
 use crate::Session;
@@ -83,9 +84,26 @@ pub const TOOLS: &[(&str, CallKind)] = &[
     ("unit-get", CallKind::Read),
 ];
 
-/// The tools that an agent of a Juju version (`3.6.26`) has.
-pub fn of_version(_juju_version: &str) -> impl Iterator<Item = &'static str> {
-    TOOLS.iter().map(|(tool, _)| *tool)
+/// A version of Juju; what cannot be understood counts as the latest of the 3.6 line.
+pub(crate) fn version(text: &str) -> JujuVersion {
+    text.parse().unwrap_or(JujuVersion::new(3, 6, 26))
+}
+
+/// Whether the agent of a Juju version has a tool.
+fn has(version: &JujuVersion, tool: &str) -> bool {
+    match tool {
+        "leader-get" | "leader-set" => version.major < 4,
+        "relation-model-get" => version.has(Feature::RemoteModel),
+        _ if tool.starts_with("secret-") => version.has(Feature::Secrets),
+        _ => true,
+    }
+}
+
+/// The tools that the agent of a Juju version (`3.6.26`) has: leader settings went with Juju 4, secrets came with 3, the
+/// other side's model with 3.6.2.
+pub fn of_version(juju_version: &str) -> impl Iterator<Item = &'static str> {
+    let version = version(juju_version);
+    TOOLS.iter().map(|(tool, _)| *tool).filter(move |tool| has(&version, tool))
 }
 
 /// The kind of a tool; a name nobody knows counts as a read, since it does nothing.
@@ -123,6 +141,11 @@ fn refused(message: impl Into<String>) -> Refusal {
     Refusal { code: 1, message: message.into() }
 }
 
+/// The agent knows no such tool.
+fn unknown(tool: &str) -> Refusal {
+    refused(format!("bad request: unknown command: {tool}"))
+}
+
 /// The command line is wrong.
 fn misused(message: impl Into<String>) -> Refusal {
     Refusal { code: 2, message: message.into() }
@@ -147,8 +170,10 @@ pub(crate) fn run(session: &mut Session, argv: &[String], stdin: Option<&[u8]>, 
     };
     // Tools are called by path when a charm insists.
     let tool = name.rsplit('/').next().unwrap_or(name);
+    let known = has(&version(&session.state().juju_version), tool);
     let mut call = Call { session, tool, words, stdin, cwd, warning: String::new() };
     let answer = match tool {
+        _ if !known => Err(unknown(tool)),
         "action-fail" => action::fail(&mut call),
         "action-get" => action::get(&mut call),
         "action-log" => action::log(&mut call),
@@ -189,7 +214,7 @@ pub(crate) fn run(session: &mut Session, argv: &[String], stdin: Option<&[u8]>, 
         "storage-get" => store::storage_get(&mut call),
         "storage-list" => store::storage_list(&mut call),
         "unit-get" => network::unit_get(&mut call),
-        other => Err(refused(format!("bad request: unknown command: {other}"))),
+        other => Err(unknown(other)),
     };
     let mut stderr = call.warning;
     let (code, stdout) = match answer {
@@ -362,6 +387,17 @@ mod tests {
         assert_eq!(kind("relation-set"), CallKind::Write);
         assert_eq!(kind("juju-log"), CallKind::Log);
         assert_eq!(kind("unheard-of"), CallKind::Read);
+    }
+
+    #[test]
+    fn every_juju_has_its_own_tools() {
+        let of = |version: &str| of_version(version).collect::<Vec<_>>();
+        assert_eq!(of("3.6.26").len(), TOOLS.len());
+        let four = of("4.0.0");
+        assert_eq!(four.len(), TOOLS.len() - 2);
+        assert!(!four.contains(&"leader-get") && !four.contains(&"leader-set"));
+        assert!(!of("3.6.1").contains(&"relation-model-get"));
+        assert!(!of("2.9.49").contains(&"secret-get"));
     }
 
     #[test]

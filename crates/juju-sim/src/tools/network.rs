@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use super::{
     Answer, Call, FORMAT, Format, OUTPUT, Out, RELATION, Refusal, flags, misused, no_more, quote, refused,
 };
-use crate::session::{PortChange, Session};
+use crate::{
+    session::{PortChange, Session},
+    state::ModelKind,
+};
 
 pub(super) fn network_get(call: &mut Call<'_>) -> Answer {
     let args = call.parse(&[
@@ -81,10 +84,13 @@ pub(super) fn unit_get(call: &mut Call<'_>) -> Answer {
         return Err(misused(format!("unknown setting {}", quote(setting))));
     }
     no_more(rest)?;
-    if setting == "private-address" {
-        return Err(refused("private address not found"));
-    }
     let state = call.session.state();
+    if setting == "private-address" {
+        // Pods have none.
+        let bound = state.network.bind.first().filter(|_| state.model.kind == ModelKind::Lxd);
+        let address = bound.ok_or_else(|| refused("private address not found"))?;
+        return call.print(&args, Format::Smart, &Out::text(address));
+    }
     let address = state.public_address.as_ref().or_else(|| state.network.ingress.first());
     let address = address.ok_or_else(|| refused("public address not found"))?;
     call.print(&args, Format::Smart, &Out::text(address))
@@ -135,7 +141,7 @@ fn changes(call: &mut Call<'_>) -> Result<Vec<PortChange>, Refusal> {
     let (port, range) = port(word)?;
     no_more(rest)?;
     call.warn_format(&args);
-    if range {
+    if range && call.session.state().model.kind == ModelKind::Kubernetes {
         return Err(refused(
             "port ranges are not supported for k8s applications, please specify a single port",
         ));

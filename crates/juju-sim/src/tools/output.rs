@@ -52,7 +52,7 @@ impl Out {
     }
 
     /// Keys in the order given.
-    pub(crate) fn fields<const N: usize>(fields: [(&str, Self); N]) -> Self {
+    pub(crate) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
         Self::Struct(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     }
 }
