@@ -83,11 +83,16 @@ fn events(state: &State) -> Vec<Event> {
 
 #[track_caller]
 fn assert_quiet(state: &State, events: Vec<Event>) {
+    let mut state = state.clone();
+    for container in state.containers.values_mut() {
+        // One of the events is about it.
+        *container = std::mem::take(container).with_notice("1", "example.net/a", [] as [(&str, &str); 0]);
+    }
     for event in events {
         let name = event.hook_name();
         // In these the databags of this unit are looked at, whatever their copies say.
         let looks = matches!(event, Event::ConfigChanged | Event::Start | Event::UpgradeCharm);
-        let out = run(state, event);
+        let out = run(&state, event);
         out.assert_ok().assert_nothing_written();
         if !looks {
             let sent = out.commit.summary();

@@ -3,7 +3,7 @@
 use juju_sim::{Event, ExecHandler, Failure, Fault, State};
 
 use crate::scene::{
-    GRAFANA, LOKI, charm, complete, context, deserted, nginx_conf, published, run, settled, with_nginx,
+    GRAFANA, LOKI, charm, complete, context, deserted, nginx_conf, published, run, settled, sweep, with_nginx,
 };
 use crate::tls;
 
@@ -35,7 +35,7 @@ fn wherever_the_charm_dies_the_retry_ends_where_an_undisturbed_hook_does() {
         undisturbed.assert_ok();
         let wanted = settle(&event, undisturbed.state.clone());
         assert!(undisturbed.steps > 20, "{name}: {} steps", undisturbed.steps);
-        for step in 0..undisturbed.steps {
+        for step in sweep(undisturbed.steps) {
             let cut = context().with_fault(step, Fault::Die).run(&state, event.clone(), charm);
             assert!(matches!(cut.result, Err(Failure::Died)), "{name}, step {step}");
             // Nothing of a cut hook reaches anybody.
@@ -54,7 +54,7 @@ fn whatever_is_refused_shows_in_the_status_and_is_made_up_for() {
     for (name, state, event) in busy() {
         let undisturbed = run(&state, event.clone());
         let wanted = settle(&event, undisturbed.state.clone());
-        for step in 0..undisturbed.steps {
+        for step in sweep(undisturbed.steps) {
             let refusal = Fault::Refuse("the controller is tired".to_owned());
             let refused = context().with_fault(step, refusal).run(&state, event.clone(), charm);
             let status = &refused.state.unit_status;

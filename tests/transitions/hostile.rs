@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use juju_sim::{Backend, Event, Relation, State};
+use juju_sim::{Event, Relation, State};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRunner};
 
-use crate::scene::{GRAFANA, S3, WORKERS, after, charm, complete, context};
+use crate::scene::{GRAFANA, S3, WORKERS, after, cases, charm, complete, context};
 
 /// Databags through the whole charm, per relation. Readers and decisions alone get ten thousand each beside the code.
 const CASES: u32 = 10_000;
@@ -89,22 +89,20 @@ fn check(
 }
 
 fn check_cases(
-    cases: u32,
+    wanted: u32,
     relation: fn(BTreeMap<String, String>, BTreeMap<String, String>) -> Relation,
     event: fn() -> Event,
     keys: &'static [&'static str],
 ) {
-    // What is looked for is in the charm, which does not know the backend; the slower that is, the fewer cases there are.
-    let cases = match Backend::from_env() {
-        Backend::InProcess => cases,
-        Backend::Socket => cases / 20,
-        Backend::Processes => cases / 1_000,
-    };
     let base = after(&complete(), Event::ConfigChanged);
     // Making up the data would else cost more than the charm that reads it.
     let rng_algorithm = RngAlgorithm::XorShift;
-    let mut runner =
-        TestRunner::new(Config { cases, rng_algorithm, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config {
+        cases: cases(wanted),
+        rng_algorithm,
+        failure_persistence: None,
+        ..Config::default()
+    });
     let context = context();
     runner
         .run(&(databag(keys), databag(keys)), |(app, unit)| {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use juju_ops::Hook;
-use juju_sim::{CharmMeta, Container, Context, Event, ExecHandler, Outcome, Relation, State};
+use juju_sim::{Backend, CharmMeta, Container, Context, Event, ExecHandler, Outcome, Relation, State};
 use tempo_coordinator::Surroundings;
 use tempo_coordinator::kubernetes::Access;
 use tempo_coordinator::snapshot::Host;
@@ -51,6 +51,21 @@ pub(crate) async fn charm_with(
     };
     let around = Surroundings { host, now: NOW, kubernetes };
     tempo_coordinator::dispatch(hook, around).await
+}
+
+/// How many odd cases to try where so many are wanted. What they look for is in the charm, which does not know the backend;
+/// so where each call costs more, there are fewer.
+pub(crate) fn cases(wanted: u32) -> u32 {
+    match Backend::from_env() {
+        Backend::InProcess => wanted,
+        Backend::Socket => wanted / 20,
+        Backend::Processes => wanted.div_ceil(1_000),
+    }
+}
+
+/// Steps at which to try a fault: all of them, or a tenth where each call is a process.
+pub(crate) fn sweep(steps: usize) -> impl Iterator<Item = usize> {
+    (0..steps).step_by(if Backend::from_env() == Backend::Processes { 10 } else { 1 })
 }
 
 #[track_caller]

@@ -18,7 +18,8 @@ use tempo_coordinator::snapshot::Host;
 use tracing::Level;
 
 use crate::scene::{
-    GRAFANA, LOKI, NOW, S3, WORKERS, complete, context, nginx_conf, published, run, without, worker,
+    GRAFANA, LOKI, NOW, S3, WORKERS, cases, complete, context, nginx_conf, published, run, sweep, without,
+    worker,
 };
 
 /// Number of the relation to the authority.
@@ -525,7 +526,7 @@ fn workers_that_are_being_removed_are_granted_nothing() {
 fn whatever_is_denied_neither_key_nor_tls_is_lost() {
     let before = encrypted();
     let undisturbed = run_at(&before, Event::UpdateStatus, NOW);
-    for step in 0..undisturbed.steps {
+    for step in sweep(undisturbed.steps) {
         let context = context().with_fault(step, Fault::Refuse("permission denied".to_owned()));
         let out = run_in(&context, &before, Event::UpdateStatus, NOW);
         let state = &out.state;
@@ -755,7 +756,7 @@ fn authorities_may_write_anything() {
     });
     let value = || prop_oneof![3 => damaged.clone(), 1 => known.clone().prop_map(str::to_owned), 1 => any::<String>()];
     let bag = (value(), value(), value());
-    let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: cases(500), failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new(config)
         .run(&bag, |(certificates, errors, capabilities)| {
             let mut state = before.clone();
