@@ -1,4 +1,4 @@
-//! The real programs that the simulator runs: Pebble, nginx and the exporter of its metrics.
+//! The real programs that the simulator runs: Pebble, nginx and the exporter of its metrics; and one that tests talk to.
 //!
 //! They are made once per machine, in `$XDG_CACHE_HOME/juju-sim/tools` (or the folder that `JUJU_SIM_TOOLS` names):
 //! `bin/` and `share/` hold what is used, `stamp/` says from which recipe each was made, `log/` keeps the builds' output.
@@ -66,7 +66,7 @@ struct Tool {
     without: &'static str,
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 4] = [
     Tool {
         name: "pebble",
         files: &["bin/pebble"],
@@ -87,6 +87,13 @@ const TOOLS: [Tool; 3] = [
         recipe: exporter_recipe,
         make: make_exporter,
         without: "nginx's metrics are not exported",
+    },
+    Tool {
+        name: "jujuc-peer",
+        files: &["bin/jujuc-peer"],
+        recipe: peer_recipe,
+        make: |workshop| make_go(workshop, "."),
+        without: "the protocol of the agent's socket is not compared with Go's",
     },
 ];
 
@@ -303,6 +310,8 @@ fn version_of(folder: &Path, tool: &Tool) -> String {
     let words: &[&str] = match tool.name {
         "pebble" => &["version", "--client"],
         "nginx" => &["-v"],
+        // It has no versions.
+        "jujuc-peer" => &["help"],
         _ => &["-version"],
     };
     let Ok(output) = Command::new(&program).args(words).output() else {
@@ -368,6 +377,13 @@ fn go_recipe(name: &str) -> Result<String> {
     let text =
         |file| fs::read_to_string(module.join(file)).with_context(|| format!("reading tools/{name}/{file}"));
     Ok([text("go.mod")?, text("go.sum")?, GO_OPTIONS.join(" ")].join("\n"))
+}
+
+/// The other end of an agent's socket needs nothing but Go's own packages.
+fn peer_recipe() -> Result<String> {
+    let source = repository().join("tools/jujuc-peer/main.go");
+    let source = fs::read_to_string(source).context("reading tools/jujuc-peer/main.go")?;
+    Ok([source, GO_OPTIONS.join(" ")].join("\n"))
 }
 
 fn make_go(workshop: &Workshop<'_>, package: &str) -> Result<()> {
