@@ -1,6 +1,5 @@
 //! Workload containers.
 
-use futures_util::future::{try_join_all, try_join3};
 use juju_ops::Hook;
 use juju_pebble::Error;
 
@@ -25,14 +24,16 @@ pub(super) async fn see(hook: &Hook, container: Container) -> ContainerSnapshot 
 
 async fn state(hook: &Hook, container: Container) -> Result<ContainerState, Error> {
     let pebble = hook.container(container.as_str());
-    let files = try_join_all(observed_files(container).iter().map(async |path| {
-        let content = pebble.read_file(path).await?;
-        Ok(content.map(|content| ((*path).to_owned(), FileDigest::of(content))))
-    }));
-    let (plan, services, files) = try_join3(pebble.plan(), pebble.services(&[]), files).await?;
+    let paths = observed_files(container);
+    // One after another, over one connection.
+    let plan = pebble.plan().await?;
+    let services = pebble.services(&[]).await?;
+    let files = pebble.read_files(paths).await?;
+    let digest =
+        |(path, content): (&&str, Option<Vec<u8>>)| Some(((*path).to_owned(), FileDigest::of(content?)));
     Ok(ContainerState {
         plan,
         services: services.into_iter().map(|service| (service.name, service.current)).collect(),
-        files: files.into_iter().flatten().collect(),
+        files: paths.iter().zip(files).filter_map(digest).collect(),
     })
 }

@@ -34,6 +34,16 @@ pub trait Pebble: Send + Sync {
     fn signal<'a>(&'a self, signal: &'a str, names: &'a [&'a str]) -> BoxFuture<'a, Result<(), Error>>;
     /// Reads a file; `None` when it is not there.
     fn read_file<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>>;
+    /// Reads several files in one call, in the order asked for; `None` for those that are not there.
+    fn read_files<'a>(&'a self, paths: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Vec<u8>>>, Error>> {
+        Box::pin(async move {
+            let mut files = Vec::with_capacity(paths.len());
+            for path in paths {
+                files.push(self.read_file(path).await?);
+            }
+            Ok(files)
+        })
+    }
     /// Writes a file atomically, making its parent directories.
     fn write_file<'a>(&'a self, file: &'a FileWrite) -> BoxFuture<'a, Result<(), Error>>;
     /// Removes a file; `false` when it was not there.

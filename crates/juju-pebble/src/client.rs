@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use reqwest::Method;
+use hyper::Method;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -51,9 +51,8 @@ impl Default for Limits {
 
 /// A client of the Pebble that listens on one unix socket.
 ///
-/// Making one does no I/O and cannot fail; whether somebody listens shows at the first call. It is
-/// cheap to clone, keeps no connection open between calls, reads no environment variable, and must be
-/// used inside a tokio runtime with I/O and time enabled.
+/// Making one does no I/O and cannot fail; whether somebody listens shows at the first call. It is cheap to clone, reads no
+/// environment variable, and must be used inside a tokio runtime with I/O and time enabled.
 ///
 /// The verbs that every kind of Pebble has, doubles included, are those of the trait [`Pebble`];
 /// the others are methods of this type.
@@ -153,7 +152,11 @@ impl Pebble for Client {
     }
 
     fn read_file<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, Error>> {
-        Box::pin(async move { Ok(self.read_files(&[path]).await?.pop().flatten()) })
+        Box::pin(async move { Ok(self.pull_files(&[path]).await?.pop().flatten()) })
+    }
+
+    fn read_files<'a>(&'a self, paths: &'a [&'a str]) -> BoxFuture<'a, Result<Vec<Option<Vec<u8>>>, Error>> {
+        Box::pin(self.pull_files(paths))
     }
 
     fn write_file<'a>(&'a self, file: &'a FileWrite) -> BoxFuture<'a, Result<(), Error>> {

@@ -78,7 +78,9 @@
 //!   read, written, listed or removed. [`Error::Change`] is work that was begun and failed, such as a service
 //!   that exits within its first second; Pebble goes on restarting that one.
 //! - Nothing that a daemon sends makes a call panic, and no answer grows beyond [`Limits::size`].
-//! - No connection is kept between calls, no environment variable is read, `HOME` and proxies included.
+//! - What changes something is sent once, over a connection of its own. Questions share connections, and are asked again
+//!   where one turns out to be dead.
+//! - No environment variable is read, `HOME` and proxies included.
 //!
 //! # Plans
 //!

@@ -3,11 +3,18 @@
 use std::{
     error::Error as StdError,
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use reqwest::{Method, Response, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Method,
+    body::Bytes,
+    client::conn::http1::{SendRequest, handshake},
+    header,
+};
+use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -20,6 +27,9 @@ use crate::{Error, wire::envelope};
 /// Any name will do: the socket says who is meant.
 const HOST: &str = "localhost";
 
+/// How many connections are kept for the next questions.
+const KEPT: usize = 4;
+
 /// A WebSocket of an exec task.
 pub(crate) type Socket = WebSocketStream<UnixStream>;
 
@@ -27,9 +37,10 @@ pub(crate) type Socket = WebSocketStream<UnixStream>;
 #[derive(Clone, Debug)]
 pub(crate) struct Transport {
     path: Arc<Path>,
-    /// Made on first use: most hooks touch only some of their containers.
-    http: Arc<OnceLock<Result<reqwest::Client, String>>>,
+    idle: Arc<Mutex<Vec<Connection>>>,
 }
+
+type Connection = SendRequest<Full<Bytes>>;
 
 /// What is asked of the daemon.
 pub(crate) struct Request {
@@ -55,7 +66,7 @@ pub(crate) struct Answer {
 
 impl Transport {
     pub(crate) fn new(path: impl Into<Arc<Path>>) -> Self {
-        Self { path: path.into(), http: Arc::default() }
+        Self { path: path.into(), idle: Arc::default() }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -68,17 +79,60 @@ impl Transport {
     }
 
     async fn send_inner(&self, request: Request) -> Result<Answer, Error> {
-        let Request { method, target, body, accept, timeout, limit } = request;
-        let what = format!("{method} {}", target.split('?').next().unwrap_or_default());
-        let fail = |error: reqwest::Error| self.failure(&what, timeout, &error);
-        let mut builder = self.http()?.request(method, format!("http://{HOST}{target}")).timeout(timeout);
-        if let Some(accept) = accept {
-            builder = builder.header(header::ACCEPT, accept);
+        let what = format!("{} {}", request.method, request.target.split('?').next().unwrap_or_default());
+        let timeout = request.timeout;
+        match tokio::time::timeout(timeout, self.exchange(&request, &what)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::Timeout(format!("{what} had no answer within {timeout:?}"))),
         }
-        if let Some((content_type, content)) = body {
-            builder = builder.header(header::CONTENT_TYPE, content_type).body(content);
+    }
+
+    /// Questions may take a connection that served before, and are asked again where it turns out to be dead. What changes
+    /// something gets a new connection, so that it is sent once.
+    async fn exchange(&self, request: &Request, what: &str) -> Result<Answer, Error> {
+        let kept = if request.method == Method::GET { self.kept() } else { None };
+        if let Some(mut connection) = kept {
+            match self.ask(&mut connection, request, what).await {
+                Err(Error::Connection(_)) => {}
+                answer => {
+                    self.keep(connection);
+                    return answer;
+                }
+            }
         }
-        let mut response: Response = builder.send().await.map_err(fail)?;
+        let mut connection = self.connect().await?;
+        let answer = self.ask(&mut connection, request, what).await;
+        self.keep(connection);
+        answer
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let stream = UnixStream::connect(&self.path).await.map_err(|error| self.no_connection(&error))?;
+        let (connection, driver) =
+            handshake(TokioIo::new(stream)).await.map_err(|error| self.no_connection(&error))?;
+        // Ends with the connection: when the client is dropped, or the daemon goes.
+        tokio::spawn(driver);
+        Ok(connection)
+    }
+
+    async fn ask(&self, connection: &mut Connection, request: &Request, what: &str) -> Result<Answer, Error> {
+        let fail = |error: hyper::Error| self.failure(what, &error);
+        let body = request.body.as_ref().map_or_else(Bytes::new, |(_, body)| Bytes::copy_from_slice(body));
+        let mut message = hyper::Request::builder()
+            .method(request.method.clone())
+            .uri(request.target.as_str())
+            .header(header::HOST, HOST);
+        if let Some(accept) = request.accept {
+            message = message.header(header::ACCEPT, accept);
+        }
+        if let Some((content_type, _)) = &request.body {
+            message = message.header(header::CONTENT_TYPE, content_type);
+        }
+        let message = message
+            .body(Full::new(body))
+            .map_err(|error| Error::Protocol(format!("{what}: {}", root(&error))))?;
+        connection.ready().await.map_err(fail)?;
+        let mut response = connection.send_request(message).await.map_err(fail)?;
         let status = response.status().as_u16();
         let content_type = response
             .headers()
@@ -87,13 +141,37 @@ impl Transport {
             .unwrap_or_default()
             .to_owned();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(fail)? {
-            if body.len() + chunk.len() > limit {
-                return Err(Error::Protocol(format!("{what} answers with more than {limit} bytes")));
+        while let Some(frame) = response.frame().await {
+            let Ok(chunk) = frame.map_err(fail)?.into_data() else {
+                continue;
+            };
+            if body.len() + chunk.len() > request.limit {
+                return Err(Error::Protocol(format!(
+                    "{what} answers with more than {} bytes",
+                    request.limit
+                )));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, content_type, body })
+    }
+
+    fn kept(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(connection) = idle.pop() {
+            if !connection.is_closed() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// One that was left in the middle of an answer closes itself.
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !connection.is_closed() && idle.len() < KEPT {
+            idle.push(connection);
+        }
     }
 
     /// Opens a WebSocket. The caller bounds the time.
@@ -131,40 +209,11 @@ impl Transport {
         }
     }
 
-    fn http(&self) -> Result<&reqwest::Client, Error> {
-        self.http
-            .get_or_init(|| {
-                reqwest::Client::builder()
-                    .unix_socket(self.path.to_path_buf())
-                    // Whatever the environment says about proxies is not about this socket.
-                    .no_proxy()
-                    .redirect(reqwest::redirect::Policy::none())
-                    .http1_only()
-                    // A kept connection saves microseconds here, and after a restart of the
-                    // container it would be a dead one.
-                    .pool_max_idle_per_host(0)
-                    .build()
-                    .map_err(|error| root(&error))
-            })
-            .as_ref()
-            .map_err(|error| Error::Protocol(format!("cannot make an HTTP client: {error}")))
-    }
-
-    fn failure(&self, what: &str, timeout: Duration, error: &reqwest::Error) -> Error {
-        if error.is_timeout() {
-            return Error::Timeout(format!("{what} had no answer within {timeout:?}"));
-        }
-        if error.is_builder() {
+    fn failure(&self, what: &str, error: &hyper::Error) -> Error {
+        // An answer that is not HTTP comes from something else than Pebble; all other failures mean that nobody is there,
+        // or no longer.
+        if error.is_parse() || error.is_user() {
             return Error::Protocol(format!("{what}: {}", root(error)));
-        }
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
-        while let Some(here) = cause {
-            // An answer that is not HTTP comes from something else than Pebble; all other failures
-            // mean that nobody is there, or no longer.
-            if here.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) {
-                return Error::Protocol(format!("{what}: {}", root(error)));
-            }
-            cause = here.source();
         }
         self.no_connection(error)
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use reqwest::Method;
+use hyper::Method;
 use serde::Serialize;
 use tokio::time::Instant;
 

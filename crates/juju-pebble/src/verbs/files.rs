@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use reqwest::Method;
+use hyper::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -42,7 +42,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Path`] for the first file that is there but cannot be read.
-    pub async fn read_files(&self, paths: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    pub(crate) async fn pull_files(&self, paths: &[&str]) -> Result<Vec<Option<Vec<u8>>>, Error> {
         if paths.is_empty() {
             return Ok(Vec::new());
         }

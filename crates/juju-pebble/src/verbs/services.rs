@@ -40,7 +40,7 @@ impl Client {
         if !names.is_empty() {
             query.push(("services", names.as_str()));
         }
-        let request = self.request(reqwest::Method::GET, wire::target("/v1/logs", &query));
+        let request = self.request(hyper::Method::GET, wire::target("/v1/logs", &query));
         let answer = self.transport.send(request).await?;
         if answer.status != 200 || answer.content_type.starts_with("application/json") {
             // Not lines but one document, which says why.
