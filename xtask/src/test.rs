@@ -16,6 +16,9 @@ pub(crate) struct Options {
     /// Only the tests: no format, no lints, no dependency check
     #[arg(long)]
     only_tests: bool,
+    /// Also run the transition tests with every hook tool a process, which takes minutes
+    #[arg(long)]
+    processes: bool,
     /// Passed on to `cargo test`, such as `--package juju-pebble` or a test's name
     #[arg(last = true)]
     words: Vec<String>,
@@ -61,7 +64,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut test = cargo();
     test.args(["test", "--workspace", "--locked", "--no-fail-fast"]).args(&options.words);
     checks.run("tests", test.env("JUJU_SIM_TOOLS", &tools.folder));
+    if options.words.is_empty() {
+        transitions(&mut checks, "transitions over the socket", "socket");
+    }
+    if options.processes {
+        checks
+            .run("hook-tool client", cargo().args(["build", "--locked", "-p", "juju-sim", "--bin", "jujuc"]));
+        transitions(&mut checks, "transitions with processes", "process");
+    }
     checks.report()
+}
+
+/// The transition tests once more, with another way from the charm to the agent.
+fn transitions(checks: &mut Checks, name: &'static str, backend: &str) {
+    let mut test = cargo();
+    test.args(["test", "--locked", "--quiet", "--package", "tempo-coordinator-k8s", "--test", "transitions"]);
+    checks.run(name, test.env("JUJU_SIM_BACKEND", backend));
 }
 
 /// What ran, how it ended and how long it took.
