@@ -1,24 +1,34 @@
 //! Plays back recordings of the real hook tools (Juju 3.6.26) against the session's own.
 //!
 //! `recorded/hook-tools.jsonl` has one call per line, in sessions that share a hook; `hook-tools-state.json` has the
-//! states they ran against. An answer matches when exit code, standard output and standard error are the same.
+//! states they ran against. An answer matches when exit code, standard output and standard error are the same, however the
+//! call reached the session: directly, over the socket, or through the program that stands behind the names of the tools.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
+    future::ready,
+    os::unix::fs::symlink,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
+use juju_ops::{
+    HookTools as _, ToolCall, ToolOutput, TransportError,
+    tools::{AgentSocket, Processes, Socket},
+};
 use juju_sim::{
     CharmMeta, Event, Finished, Session, State,
     charm::{ConfigOption, Endpoint, OptionType, Role},
     event::{RelationEvent, SecretEvent},
+    jujuc::{Invocation, serve},
     session::{AgentPaths, SecretUpdate},
     state::{Access, Databag, GoalState, GoalStatus, Model, Network, Relation, Secret, Status, Storage},
+    tools::TOOLS,
 };
 use serde_json::{Map, Value, json};
+use tokio::net::UnixListener;
 
 /// Calls that do not match, by session and number, and why.
 const DEVIATIONS: &[(&str, u64, &str)] = &[];
@@ -179,7 +189,11 @@ fn scene(call: &Value, base: &str) -> (CharmMeta, State) {
     let mut statuses = raw["unit-statuses"].as_object().unwrap().clone();
     let own_status = statuses.remove(&unit).unwrap();
     let state = State {
-        model: Model { name: text(&raw["model"]["name"]), uuid: text(&raw["model"]["uuid"]) },
+        model: Model {
+            name: text(&raw["model"]["name"]),
+            uuid: text(&raw["model"]["uuid"]),
+            ..Model::default()
+        },
         leader: raw["leader"].as_bool().unwrap(),
         trusted: raw["trust"].as_bool().unwrap(),
         config: raw["config"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
@@ -284,21 +298,117 @@ fn stdin(call: &Value) -> Vec<u8> {
     }
 }
 
-/// One session, played back: what did not match, and how the hook ended.
-fn play(recording: &Recording, base: &Path) -> (Vec<(u64, String, String)>, Finished) {
+/// How a call reaches the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// It is called.
+    Direct,
+    /// Over a real socket, by the bindings' own client.
+    Socket,
+    /// By the program behind the names of the tools, over the same socket.
+    Process,
+}
+
+const WAYS: [Way; 3] = [Way::Direct, Way::Socket, Way::Process];
+
+/// The agent of one session, and ways to it.
+struct Agent<'a> {
+    way: Way,
+    base: &'a str,
+    session: Arc<Mutex<Session>>,
+    environment: BTreeMap<String, String>,
+}
+
+impl<'a> Agent<'a> {
+    /// Listens where the session's calls need it. To be called where a runtime runs.
+    fn new(way: Way, base: &'a str, session: Session) -> Self {
+        const CONTEXT: &str = "tempo/0-hook-0123456789abcdef";
+        let session = Arc::new(Mutex::new(session));
+        let mut environment = BTreeMap::new();
+        if way != Way::Direct {
+            let socket = format!("{base}/agent.socket");
+            let _ = fs::remove_file(&socket);
+            let listener = UnixListener::bind(&socket).unwrap();
+            environment.insert("JUJU_CONTEXT_ID".to_owned(), CONTEXT.to_owned());
+            environment.insert("JUJU_AGENT_SOCKET_ADDRESS".to_owned(), socket);
+            environment.insert("JUJU_AGENT_SOCKET_NETWORK".to_owned(), "unix".to_owned());
+            let session = Arc::clone(&session);
+            tokio::spawn(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let session = Arc::clone(&session);
+                    tokio::spawn(async move {
+                        let answer = |call: Invocation| {
+                            let stdin = call.stdin.as_deref();
+                            ready(session.lock().unwrap().call(&call.argv, stdin, &call.cwd))
+                        };
+                        serve(stream, CONTEXT, answer).await
+                    });
+                }
+            });
+        }
+        Self { way, base, session, environment }
+    }
+
+    /// One recorded call; `None` where this way leaves it to the program.
+    async fn call(&self, line: &Value) -> Option<ToolOutput> {
+        let argv: Vec<String> = line["argv"].as_array().unwrap().iter().map(text).collect();
+        let dir = format!("{}/charm", self.base);
+        if self.way == Way::Direct {
+            if answered_by_client(line) {
+                return None;
+            }
+            let mut session = self.session.lock().unwrap();
+            return Some(session.call(&argv, Some(&stdin(line)), Path::new(&dir)));
+        }
+        let mut environment = self.environment.clone();
+        environment.extend(line["env"].as_object().into_iter().flatten().map(|(k, v)| (k.clone(), text(v))));
+        for name in line["env-unset"].as_array().into_iter().flatten() {
+            environment.remove(&text(name));
+        }
+        let (tool, _) = TOOLS.iter().find(|(tool, _)| *tool == argv[0]).unwrap();
+        let mut call = ToolCall::new(tool, &argv[1..]);
+        if !line["stdin"].is_null() {
+            call = call.with_stdin(stdin(line));
+        }
+        if self.way == Way::Process {
+            let tools = Processes::new(format!("{}/tools", self.base), environment, dir);
+            return Some(tools.call(call).await.unwrap());
+        }
+        let found = AgentSocket::from_vars(|name| environment.get(name).cloned());
+        match found.and_then(|agent| Socket::connect(agent.with_dir(dir))) {
+            Ok(tools) => Some(tools.call(call).await.unwrap()),
+            Err(TransportError::Start(reason)) if reason.ends_with(" not set") => {
+                Some(ToolOutput { code: 1, stdout: vec![], stderr: format!("ERROR {reason}\n").into_bytes() })
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// What did not match (number, tool and difference), how many calls were played, and how the hook ended.
+type Played = (Vec<(u64, String, String)>, usize, Finished);
+
+/// One session, played back.
+fn play(recording: &Recording, base: &Path, way: Way) -> Played {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(play_back(recording, base, way))
+}
+
+async fn play_back(recording: &Recording, base: &Path, way: Way) -> Played {
     let base = base.display().to_string();
     let charm_dir = format!("{base}/charm");
     let first = &recording.calls[0].line;
     let (meta, state) = scene(first, &base);
     let event = event(first, &state);
-    let mut session = Session::new(Arc::new(meta), state, event);
-    let mut wrong = Vec::new();
+    let agent = Agent::new(way, &base, Session::new(Arc::new(meta), state, event));
+    let (mut wrong, mut played) = (Vec::new(), 0);
     for Call { number, line } in &recording.calls {
-        if answered_by_client(line) {
-            continue;
-        }
         let argv: Vec<String> = line["argv"].as_array().unwrap().iter().map(text).collect();
-        let output = session.call(&argv, Some(&stdin(line)), Path::new(&charm_dir));
+        let Some(output) = agent.call(line).await else { continue };
+        played += 1;
         let here = |bytes: Vec<u8>| {
             String::from_utf8(bytes).unwrap().replace(&charm_dir, "$CHARM_DIR").replace(&base, "$BASE")
         };
@@ -326,8 +436,8 @@ fn play(recording: &Recording, base: &Path) -> (Vec<(u64, String, String)>, Fini
             wrong.push((*number, argv[0].clone(), report));
         }
     }
-    let finished = session.finish(recording.end["end-of-hook"] == "success");
-    (wrong, finished)
+    let session = agent.session.lock().unwrap().clone();
+    (wrong, played, session.finish(recording.end["end-of-hook"] == "success"))
 }
 
 /// The agent's directories, with the files that recorded calls read.
@@ -335,6 +445,10 @@ fn agent_dir() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("charm")).unwrap();
     fs::write(dir.path().join("charm/settings.yaml"), "from-file: yes-it-is\n").unwrap();
+    fs::create_dir(dir.path().join("tools")).unwrap();
+    for (tool, _) in TOOLS {
+        symlink(env!("CARGO_BIN_EXE_jujuc"), dir.path().join("tools").join(tool)).unwrap();
+    }
     dir
 }
 
@@ -343,40 +457,49 @@ fn answered_by_client(line: &Value) -> bool {
     line.get("env").is_some() || line.get("env-unset").is_some()
 }
 
-#[test]
-fn every_recorded_call_is_answered_as_juju_did() {
+/// Plays all recorded calls; `left` is how many of them are left to the program.
+fn every_recorded_call_matches(way: Way, left: usize) {
     let dir = agent_dir();
-    // Matching and played calls by tool.
-    let mut counts: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    // Matching and played calls.
+    let (mut right, mut count) = (0, 0);
     let mut unexpected = String::new();
     let mut stale: BTreeSet<_> =
         DEVIATIONS.iter().map(|(session, number, _)| (session.to_string(), *number)).collect();
+    let mut tools = BTreeSet::new();
     for recording in recordings() {
-        let (wrong, _) = play(&recording, dir.path());
-        for call in recording.calls.iter().filter(|call| !answered_by_client(&call.line)) {
-            let count = counts.entry(text(&call.line["argv"][0])).or_default();
-            count.0 += 1;
-            count.1 += 1;
-        }
-        for (number, tool, report) in wrong {
-            counts.entry(tool).or_default().0 -= 1;
+        let (wrong, played, _) = play(&recording, dir.path(), way);
+        tools.extend(recording.calls.iter().map(|call| text(&call.line["argv"][0])));
+        count += played;
+        right += played - wrong.len();
+        for (number, _, report) in wrong {
             if !stale.remove(&(recording.name.clone(), number)) {
                 let _ = writeln!(unexpected, "{} {number}: {report}", recording.name);
             }
         }
     }
-    for (tool, (right, played)) in &counts {
-        println!("{tool}: {right} of {played}");
-    }
+    println!("{right} of {count}");
     assert!(unexpected.is_empty(), "{unexpected}");
     assert!(stale.is_empty(), "these match now, so take them off the list: {stale:?}");
     // Not one recording is lost on the way, and every tool is in them.
-    let played: usize = counts.values().map(|(_, played)| played).sum();
-    let by_client =
-        recordings().iter().flat_map(|r| &r.calls).filter(|call| answered_by_client(&call.line)).count();
-    assert_eq!((played, by_client), (677, 8));
-    let tools: BTreeSet<&str> = counts.keys().map(String::as_str).collect();
-    assert_eq!(tools, juju_sim::tools::TOOLS.iter().map(|(tool, _)| *tool).collect());
+    assert_eq!(count + left, 685);
+    assert_eq!(tools, TOOLS.iter().map(|(tool, _)| tool.to_string()).collect());
+}
+
+#[test]
+fn every_recorded_call_is_answered_as_juju_did() {
+    // What has to do with the client's own environment.
+    every_recorded_call_matches(Way::Direct, 8);
+}
+
+#[test]
+fn every_recorded_call_is_answered_over_the_socket() {
+    // A socket that is not there, and one of another network: the bindings then run the program.
+    every_recorded_call_matches(Way::Socket, 2);
+}
+
+#[test]
+fn every_recorded_call_is_answered_to_the_program() {
+    every_recorded_call_matches(Way::Process, 0);
 }
 
 /// The commit as the agent sends it, in the terms of the recordings.
@@ -519,11 +642,17 @@ fn shortened(value: &Value) -> Value {
 
 #[test]
 fn every_recorded_hook_ends_as_it_did_in_juju() {
+    for way in WAYS {
+        every_recorded_hook_ends_as_it_did(way);
+    }
+}
+
+fn every_recorded_hook_ends_as_it_did(way: Way) {
     let dir = agent_dir();
     let mut compared = 0;
     for recording in recordings() {
-        let name = &recording.name;
-        let (_, finished) = play(&recording, dir.path());
+        let name = &format!("{} ({way:?})", recording.name);
+        let (_, _, finished) = play(&recording, dir.path(), way);
         let end = &recording.end;
         let (meta, before) = scene(&recording.calls[0].line, &dir.path().display().to_string());
         // A controller that was told to refuse is not the session's doing.
