@@ -130,7 +130,7 @@ fn it_does_not_matter_where_a_stream_is_cut() {
         let answered: Vec<u8> = exchanges.iter().flat_map(|exchange| exchange.answered.clone()).collect();
         let (calls, replies): (Vec<_>, Vec<_>) =
             (0..).zip(&exchanges).map(|(seq, e)| ((seq, e.call.clone()), (seq, e.reply.clone()))).unzip();
-        let two = |bytes: &[u8], at| <[Vec<u8>; 2]>::from([bytes[..at].to_vec(), bytes[at..].to_vec()]);
+        let two = |bytes: &[u8], at| [bytes[..at].to_vec(), bytes[at..].to_vec()];
         for at in 0..=sent.len() {
             let portions = two(&sent, at);
             assert_eq!(received(portions.iter().map(Vec::as_slice)).as_ref(), Ok(&calls), "{name} at {at}");

@@ -70,6 +70,7 @@ fn call(tool: &'static str, args: &[&str]) -> ToolCall {
     ToolCall::new(tool, args.iter().copied())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what it is compared with is a result")]
 fn printed(stdout: impl Into<Vec<u8>>) -> Result<ToolOutput, TransportError> {
     Ok(ToolOutput { stdout: stdout.into(), ..ToolOutput::default() })
 }

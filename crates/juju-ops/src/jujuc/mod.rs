@@ -244,16 +244,12 @@ impl Client {
             output.code = i32::try_from(code).map_err(|_| ProtocolError::Kind("an exit code"))?;
             Ok(Reply::Done(output))
         })?;
-        match reply {
-            Some(reply) => {
-                self.open.remove(&seq);
-                Ok(Some((seq, reply)))
-            }
-            None => {
-                self.header = Some((seq, error));
-                Ok(None)
-            }
-        }
+        let Some(reply) = reply else {
+            self.header = Some((seq, error));
+            return Ok(None);
+        };
+        self.open.remove(&seq);
+        Ok(Some((seq, reply)))
     }
 }
 
