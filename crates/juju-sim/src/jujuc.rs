@@ -210,3 +210,52 @@ fn ask(stream: &mut UnixStream, client: &mut Client, call: &Call) -> Result<Repl
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> Call {
+        Call {
+            context_id: "db/0-start-1".into(),
+            dir: "/charm".into(),
+            command: "is-leader".into(),
+            ..Call::default()
+        }
+    }
+
+    #[test]
+    fn only_the_hooks_own_calls_are_let_in() {
+        let admit = |call| admit(call, "db/0-start-1");
+        let invocation = admit(Call { args: vec!["--format=json".into()], ..call() }).unwrap();
+        assert_eq!(invocation.argv, ["is-leader", "--format=json"]);
+        assert_eq!((invocation.stdin, invocation.cwd), (None, "/charm".into()));
+        for (call, reason) in [
+            (Call { command: String::new(), ..call() }, "command not specified"),
+            (Call { dir: "charm".into(), ..call() }, "Dir is not absolute"),
+            (Call { token: "surplus".into(), ..call() }, "token does not match"),
+            (Call { context_id: "db/0-start-2".into(), ..call() }, "wrong context ID; got \"db/0-start-2\""),
+            (Call { context_id: String::new(), ..call() }, "wrong context ID; got \"\""),
+            (Call { command: "rm".into(), ..call() }, "unknown command: rm"),
+        ] {
+            assert_eq!(admit(call).unwrap_err(), format!("bad request: {reason}"));
+        }
+    }
+
+    #[test]
+    fn input_is_asked_for_where_it_is_read() {
+        let from_input = Call { command: "state-set".into(), args: vec!["--file=-".into()], ..call() };
+        assert_eq!(admit(from_input.clone(), "db/0-start-1").unwrap_err(), NO_STDIN);
+        let with_input = Call { stdin: Some(Vec::new()), ..from_input };
+        assert_eq!(admit(with_input, "db/0-start-1").unwrap().stdin, Some(Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_talks_nonsense_is_closed() {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        theirs.write_all(&[0xf8; 9]).await.unwrap();
+        let error = serve(ours, "db/0-start-1", |_| async { ToolOutput::default() }).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(theirs.read(&mut [0]).await.unwrap(), 0);
+    }
+}
