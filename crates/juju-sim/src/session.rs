@@ -877,6 +877,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::{CloudSpec, Credential, Trace};
 
     fn meta() -> Arc<CharmMeta> {
         let text = "
@@ -1000,6 +1001,118 @@ actions: {show: {params: {size: {type: integer, default: 3}}}}
         let action = session.finish(true).action.unwrap();
         assert_eq!(action.failure.as_deref(), Some("committing requested changes failed"));
         assert_eq!(action.results["done"], "yes");
+    }
+
+    fn paths() -> AgentPaths {
+        AgentPaths {
+            charm_dir: "/charm".into(),
+            socket: "/agent.socket".into(),
+            tools_dir: "/tools".into(),
+            path: "/bin".into(),
+            nonce: "0".repeat(32),
+        }
+    }
+
+    /// Exit code and what was printed, on either stream.
+    fn tried(session: &mut Session, line: &str) -> (i32, String) {
+        let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        let output = session.call(&argv, None, Path::new("/"));
+        let text = [output.stdout, output.stderr].concat();
+        (output.code, String::from_utf8(text).unwrap().trim_end().to_owned())
+    }
+
+    #[test]
+    fn hooks_of_juju_4_have_other_variables() {
+        let trace = Trace { trace_id: "a".repeat(32), span_id: "b".repeat(16), flags: 1 };
+        let environment = |state: State| Session::new(meta(), state, Event::Start).environment(&paths());
+        let three = environment(state());
+        assert_eq!((three["JUJU_SLA"].as_str(), three["JUJU_VERSION"].as_str()), ("unsupported", "3.6.26"));
+        let four = environment(state().with_juju_version("4.0.1"));
+        let missing: Vec<_> = three.keys().filter(|name| !four.contains_key(*name)).collect();
+        assert_eq!(missing, ["JUJU_SLA"]);
+        assert!(four.keys().all(|name| three.contains_key(name)));
+        let traced = environment(State { trace: Some(trace), ..state().with_juju_version("4.0.1") });
+        let added: Vec<_> = traced.iter().filter(|(name, _)| !four.contains_key(*name)).collect();
+        let text = |name: &str| name.to_owned();
+        assert_eq!(
+            added,
+            [
+                (&text("JUJU_SPAN_ID"), &"b".repeat(16)),
+                (&text("JUJU_TRACE_FLAGS"), &text("1")),
+                (&text("JUJU_TRACE_ID"), &"a".repeat(32)),
+            ]
+        );
+    }
+
+    #[test]
+    fn leader_settings_went_with_juju_4() {
+        let mut three = session(Event::Start);
+        assert_eq!(tried(&mut three, "leader-set a=b"), (0, String::new()));
+        assert_eq!(tried(&mut three, "leader-get a"), (0, "b".to_owned()));
+        let mut four = Session::new(meta(), state().with_juju_version("4.0.0"), Event::Start);
+        for tool in ["leader-set a=b", "leader-get a"] {
+            let (code, text) = tried(&mut four, tool);
+            let name = tool.split(' ').next().unwrap();
+            assert_eq!((code, text), (1, format!("ERROR bad request: unknown command: {name}")));
+        }
+        // Nothing kept is no value, with both.
+        assert_eq!(ok(&mut three, "state-get --format=json"), "null");
+        assert_eq!(ok(&mut four, "state-get --format=json"), "null");
+    }
+
+    #[test]
+    fn trusted_applications_are_told_of_the_cloud() {
+        let credential = Credential {
+            auth_type: "oauth2".into(),
+            attrs: [("Token".to_owned(), "hunter22".to_owned())].into(),
+            redacted: Vec::new(),
+        };
+        assert!(!format!("{credential:?}").contains("hunter22"));
+        let cloud = CloudSpec {
+            kind: "kubernetes".into(),
+            name: "here".into(),
+            endpoint: Some("https://10.0.0.1:6443".into()),
+            credential: Some(credential),
+            is_controller_cloud: true,
+            ..CloudSpec::default()
+        };
+        let mut trusted = Session::new(meta(), state().with_cloud(cloud), Event::Start);
+        assert_eq!(
+            ok(&mut trusted, "credential-get --format=json"),
+            r#"{"type":"kubernetes","name":"here","endpoint":"https://10.0.0.1:6443","credential":{"auth-type":"oauth2","attrs":{"Token":"hunter22"}},"is-controller-cloud":true}"#
+        );
+        let (code, text) = tried(&mut session(Event::Start), "credential-get");
+        assert_eq!(code, 1);
+        assert!(text.contains("permission denied"), "{text}");
+    }
+
+    #[test]
+    fn machines_open_ranges_and_have_private_addresses() {
+        let mut machine = State { machine: "3".into(), availability_zone: "east".into(), ..state() };
+        machine.model.kind = ModelKind::Lxd;
+        let mut session = Session::new(meta(), machine, Event::PreSeriesUpgrade("ubuntu@24.04".into()));
+        let env = session.environment(&paths());
+        assert_eq!((env["JUJU_MACHINE_ID"].as_str(), env["JUJU_AVAILABILITY_ZONE"].as_str()), ("3", "east"));
+        assert_eq!(env["JUJU_TARGET_BASE"], "ubuntu@24.04");
+        assert_eq!(ok(&mut session, "unit-get private-address"), "192.0.2.1");
+        ok(&mut session, "open-port 8000-8010");
+        ok(&mut session, "open-port icmp");
+        let opened = session.finish(true).state.opened_ports;
+        assert_eq!(opened, ["8000-8010/tcp".to_owned(), "icmp".to_owned()].into());
+    }
+
+    #[test]
+    fn calls_know_their_relation() {
+        let of = |line: &str| {
+            let mut session = session(Event::Start);
+            tried(&mut session, line);
+            session.calls()[0].relation()
+        };
+        assert_eq!(of("relation-get -r db:4 - postgres/0"), Some(4));
+        assert_eq!(of("relation-get --relation=4 -"), Some(4));
+        assert_eq!(of("network-get db -r 4"), Some(4));
+        assert_eq!(of("relation-set -- -r=4"), None);
+        assert_eq!(of("relation-ids db"), None);
     }
 
     #[test]
