@@ -94,7 +94,7 @@ impl Workers {
     /// Starts them, on one processor if it is given.
     pub(crate) fn start(count: u8, core: Option<usize>, manner: Manner) -> Result<Self> {
         let (started, starting) = oneshot::channel();
-        let (restart, mut restarts) = mpsc::unbounded_channel();
+        let (restart, mut restarts) = mpsc::unbounded_channel::<(usize, Ending, Duration)>();
         thread::spawn(move || {
             let ready = || {
                 if let Some(core) = core {
@@ -227,6 +227,7 @@ async fn listen(at: SocketAddr) -> TcpListener {
 struct Activity {
     in_hand: BTreeSet<u64>,
     requests: usize,
+    /// When the last one ended. A connection on which none came yet is not idle.
     last: Option<Instant>,
 }
 
@@ -236,11 +237,9 @@ async fn serve(
     manner: Manner,
     mut ended: watch::Receiver<Option<Ending>>,
 ) {
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+    let Ok(port) = stream.set_nodelay(true).and_then(|()| Ok(stream.peer_addr()?.port())) else { return };
     let stream = TokioIo::new(stream);
-    let activity = Arc::new(Mutex::new(Activity { last: Some(Instant::now()), ..Activity::default() }));
+    let activity = Arc::<Mutex<Activity>>::default();
     let service = service_fn(|request| answer(protocol, request, manner.ledger.clone(), activity.clone()));
     // The two kinds of connections have nothing in common but their methods' names.
     macro_rules! drive {
@@ -249,7 +248,7 @@ async fn serve(
             let why = tokio::select! {
                 _ = connection.as_mut() => return,
                 why = told(&mut ended) => why,
-                () = idle(manner.idle, &activity) => Ending::Graceful,
+                () = idle(manner.idle, port, &activity) => Ending::Graceful,
             };
             if why == Ending::Graceful {
                 connection.as_mut().graceful_shutdown();
@@ -276,15 +275,17 @@ async fn told(ended: &mut watch::Receiver<Option<Ending>>) -> Ending {
     why.ok().and_then(|why| *why).unwrap_or(Ending::Graceful)
 }
 
-/// Ends when the connection has had nothing to do for so long.
-async fn idle(after: Option<Duration>, activity: &Mutex<Activity>) {
+/// Ends when the connection has had nothing to do for so long, or for up to eight times as long: not all connections at the
+/// same moment.
+async fn idle(after: Option<Duration>, port: u16, activity: &Mutex<Activity>) {
     let Some(after) = after else { return std::future::pending().await };
+    let after = after * (1 + u32::from(port) % 8);
     loop {
-        let (busy, last) = {
+        let since = {
             let activity = activity.lock().unwrap_or_else(PoisonError::into_inner);
-            (activity.requests > 0, activity.last.unwrap_or_else(Instant::now))
+            activity.last.filter(|_| activity.requests == 0)
         };
-        let until = if busy { Instant::now() + after } else { last + after };
+        let until = since.unwrap_or_else(Instant::now) + after;
         if until <= Instant::now() {
             return;
         }

@@ -172,7 +172,10 @@ pub(crate) async fn try_once(protocol: Protocol, address: SocketAddr) -> Result<
 pub(crate) struct Load {
     pub(crate) protocol: Protocol,
     pub(crate) size: usize,
-    pub(crate) connections: usize,
+    /// Requests that are under way at any moment.
+    pub(crate) at_once: usize,
+    /// How many of them share a connection, where the protocol can.
+    pub(crate) streams: usize,
     /// For how long requests are sent before they count.
     pub(crate) before: Duration,
     /// For how long requests count.
@@ -202,8 +205,9 @@ pub(crate) fn run(load: Load, address: SocketAddr, clocks: impl Fn() -> Vec<Dura
         let counted = Instant::now() + load.before;
         let end = counted + load.time;
         let mut clients = JoinSet::new();
-        for _ in 0..load.connections {
-            clients.spawn(client(load, address, counted, end));
+        let streams = if load.protocol == Protocol::Grpc { load.streams.max(1) } else { 1 };
+        for _ in 0..load.at_once.div_ceil(streams) {
+            clients.spawn(client(load, streams, address, counted, end));
         }
         tokio::time::sleep_until(counted.into()).await;
         let (from, before) = (Instant::now(), read());
@@ -225,41 +229,63 @@ pub(crate) fn run(load: Load, address: SocketAddr, clocks: impl Fn() -> Vec<Dura
     })
 }
 
+/// One connection after the other, with so many requests at once.
 async fn client(
     load: Load,
+    streams: usize,
     address: SocketAddr,
     counted: Instant,
     end: Instant,
 ) -> Result<(Vec<Duration>, usize)> {
+    let mut latencies = Vec::new();
+    let mut failed = 0;
+    while Instant::now() < end {
+        let connection = Connection::open(load.protocol, address).await.context("connecting")?;
+        let mut others = JoinSet::new();
+        if let Connection::Grpc(shared) = &connection {
+            for _ in 1..streams {
+                others.spawn(stream(load, Connection::Grpc(shared.clone()), address, counted, end));
+            }
+        }
+        let mut one = stream(load, connection, address, counted, end).await;
+        loop {
+            latencies.append(&mut one.0);
+            failed += one.1;
+            one = match others.join_next().await {
+                Some(other) => other?,
+                None => break,
+            };
+        }
+    }
+    Ok((latencies, failed))
+}
+
+/// One request after the other until the connection ends, which nginx brings about in good order after some thousand.
+async fn stream(
+    load: Load,
+    mut connection: Connection,
+    address: SocketAddr,
+    counted: Instant,
+    end: Instant,
+) -> (Vec<Duration>, usize) {
     let body = load.protocol.body(load.size);
     let mut latencies = Vec::new();
     let mut failed = 0;
-    let mut connection = None;
-    loop {
-        let mut open = match connection.take() {
-            Some(open) => open,
-            None => Connection::open(load.protocol, address).await.context("connecting")?,
-        };
-        // nginx ends connections after some thousand requests, in good order.
-        if !open.ready().await {
-            continue;
-        }
+    while connection.ready().await {
         let sent = Instant::now();
         if sent >= end {
-            return Ok((latencies, failed));
+            break;
         }
-        let answer = open.send(address, body.clone(), None).await;
+        // A request that came too late for its connection is sent again on another one, by whoever sends it.
+        let Ok(answer) = connection.send(address, body.clone(), None).await else { break };
         let received = Instant::now();
-        let good = matches!(answer, Ok(Answer { ok: true, .. }));
         if received >= counted && received <= end {
-            if good {
+            if answer.ok {
                 latencies.push(received - sent);
             } else {
                 failed += 1;
             }
         }
-        if answer.is_ok() {
-            connection = Some(open);
-        }
     }
+    (latencies, failed)
 }

@@ -42,9 +42,12 @@ struct Options {
     /// How long a turn is, in milliseconds
     #[arg(long, default_value_t = 1000)]
     turn_ms: u64,
-    /// Connections of requirers, each with one request after the other
+    /// Requests that are under way at any moment
     #[arg(long, default_value_t = 32)]
-    connections: usize,
+    at_once: usize,
+    /// How many of them share a connection, over gRPC
+    #[arg(long, default_value_t = 4)]
+    streams: usize,
     /// Sizes of the bodies in bytes
     #[arg(long, value_delimiter = ',', default_values_t = [2_000, 20_000])]
     sizes: Vec<usize>,
@@ -57,7 +60,7 @@ struct Options {
     /// Then send so many requests while workers restart, close idle connections and nginx reloads; 0 is none
     #[arg(long, default_value_t = 60_000)]
     soak: u64,
-    /// Send those requests only
+    /// Send those requests only; through the configuration that is given, if there is one
     #[arg(long)]
     only_soak: bool,
     /// As little as shows that it works
@@ -66,9 +69,9 @@ struct Options {
     /// How results are printed
     #[arg(long, default_value = "table")]
     format: Format,
-    /// Another configuration file of nginx to measure beside the others, with the names and ports that a pod would have
+    /// Another nginx.conf to measure beside the others, with the names and ports of a pod; as often as there are any
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    config: Vec<PathBuf>,
     /// The nginx to use [default: the one of `cargo xtask tools`]
     #[arg(long, value_name = "FILE")]
     nginx: Option<PathBuf>,
@@ -112,7 +115,7 @@ fn main() -> ExitCode {
 
 fn run(mut options: Options) -> Result<()> {
     if options.quick {
-        (options.rounds, options.turn_ms, options.connections, options.soak) = (1, 50, 4, 1_200);
+        (options.rounds, options.turn_ms, options.at_once, options.soak) = (1, 50, 4, 1_200);
     }
     if options.protocols.is_empty() {
         options.protocols = vec![Protocol::Http, Protocol::Grpc];
@@ -125,7 +128,10 @@ fn run(mut options: Options) -> Result<()> {
     let cells = if options.only_soak { Vec::new() } else { measure(&options, &nginx)? };
     let soak = match options.soak {
         0 => Vec::new(),
-        requests => soak::run(&nginx, requests, |what| eprintln!("{what}"))?,
+        requests => {
+            let given = options.config.first().filter(|_| options.only_soak).map(std::fs::read_to_string);
+            soak::run(&nginx, requests, given.transpose()?.as_deref(), |what| eprintln!("{what}"))?
+        }
     };
     match options.format {
         Format::Table => print(&options, &machine, &cells, &soak),
@@ -133,7 +139,8 @@ fn run(mut options: Options) -> Result<()> {
             let all = serde_json::json!({
                 "machine": machine,
                 "arrangement": options.arrangement,
-                "connections": options.connections,
+                "at_once": options.at_once,
+                "streams": options.streams,
                 "rounds": options.rounds,
                 "turn_ms": options.turn_ms,
                 "data_path": cells,
@@ -167,10 +174,15 @@ fn worker_names() -> BTreeMap<String, Ipv4Addr> {
     (0..3).map(|number| (config::worker_name(usize::from(number)), backend::address(number))).collect()
 }
 
+/// Requirers send to a worker.
+const NO_PROXY: &str = "no proxy";
+/// The configuration that the Python charm generates.
+const REFERENCE: &str = "reference";
+
 /// What stands between requirers and workers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Variant {
-    between: &'static str,
+    between: String,
     workers: u8,
 }
 
@@ -216,16 +228,17 @@ fn measure(options: &Options, nginx: &Path) -> Result<Vec<Cell>> {
         });
         started.map_err(|_| anyhow::anyhow!("starting nginx panicked"))?
     };
-    let mut variants = vec![(Variant { between: "no proxy", workers: 1 }, None)];
+    let mut variants = vec![(Variant { between: NO_PROXY.to_owned(), workers: 1 }, None)];
     for workers in [1, 3] {
-        let variant = |between| Variant { between, workers };
+        let variant = |between: &str| Variant { between: between.to_owned(), workers };
         let count = usize::from(workers);
-        variants.push((variant("reference"), Some(start(config::reference(count))?)));
+        variants.push((variant(REFERENCE), Some(start(config::reference(count))?)));
         variants.push((variant("this charm"), Some(start(config::generated(count)?)?)));
     }
-    if let Some(file) = &options.config {
+    for file in &options.config {
         let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        variants.push((Variant { between: "given", workers: 0 }, Some(start(text)?)));
+        let between = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        variants.push((Variant { between, workers: 1 }, Some(start(text)?)));
     }
 
     let mut cells = Vec::new();
@@ -261,7 +274,8 @@ fn turn(
     workers: &Workers,
 ) -> Result<Measured> {
     let time = Duration::from_millis(options.turn_ms);
-    let load = Load { protocol, size, connections: options.connections, before: time / 5, time };
+    let load =
+        Load { protocol, size, at_once: options.at_once, streams: options.streams, before: time / 5, time };
     let clocks = || vec![proxy.map_or(Duration::ZERO, Proxy::ran), machine::ran(&workers.clock)];
     let run = || {
         machine::pin(core)?;
@@ -308,11 +322,11 @@ fn print(options: &Options, machine: &str, cells: &[Cell], soak: &[soak::Row]) {
             Arrangement::TwoCores => "nginx on one processor, requirers and workers on another",
         };
         println!(
-            "{arrangement}; {} connections; medians of {} turns of {} ms",
-            options.connections, options.rounds, options.turn_ms
+            "{arrangement}; {} requests at once, over gRPC {} in a connection; medians of {} turns of {} ms",
+            options.at_once, options.streams, options.rounds, options.turn_ms
         );
         println!(
-            "\n{:<10} {:>6}  {:<10} {:>7} {:>10} {:>17} {:>8} {:>8} {:>9} {:>8} {:>11} {:>11}",
+            "\n{:<10} {:>6}  {:<12} {:>7} {:>10} {:>17} {:>8} {:>8} {:>9} {:>8} {:>13} {:>13}",
             "protocol",
             "bytes",
             "between",
@@ -324,26 +338,28 @@ fn print(options: &Options, machine: &str, cells: &[Cell], soak: &[soak::Row]) {
             "nginx µs",
             "all µs",
             "× reference",
-            "% of none"
+            "× no proxy"
         );
     }
     for cell in cells {
-        let same = |between, workers| {
-            let variant = Variant { between, workers };
+        let of = |between: &str, workers| {
             let of = |other: &&Cell| (other.protocol, other.bytes) == (cell.protocol, cell.bytes);
-            cells.iter().filter(of).find(|other| other.variant == variant)
+            let mut cells = cells.iter().filter(of);
+            cells.find(|other| other.variant.between == between && other.variant.workers == workers)
         };
-        let ratio = |other: Option<&Cell>| other.map(|other| cell.per_second[0] / other.per_second[0]);
-        let beside = match cell.variant.between {
-            "this charm" | "given" => ratio(same("reference", cell.variant.workers.max(1))),
-            _ => None,
+        // By requests in a second, and by the time that the processor was at one: they differ only where somebody else
+        // had the processor too.
+        let ratios = |other: Option<&Cell>| {
+            other.filter(|other| other.variant != cell.variant).map_or_else(String::new, |other| {
+                let (rate, time) = (cell.per_second[0] / other.per_second[0], other.all_us / cell.all_us);
+                format!("{rate:.2} ({time:.2})")
+            })
         };
-        let beside = beside.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
-        let none =
-            ratio(same("no proxy", 1)).map_or_else(String::new, |ratio| format!("{:.0}", ratio * 100.0));
+        let beside = ratios(of(REFERENCE, cell.variant.workers));
+        let none = ratios(of(NO_PROXY, 1));
         let [median, least, most] = cell.per_second;
         println!(
-            "{:<10} {:>6}  {:<10} {:>7} {median:>10.0} {:>17} {:>8.2} {:>8.2} {:>9.1} {:>8.1} {beside:>11} {none:>11}",
+            "{:<10} {:>6}  {:<12} {:>7} {median:>10.0} {:>17} {:>8.2} {:>8.2} {:>9.1} {:>8.1} {beside:>13} {none:>13}",
             cell.protocol.to_string(),
             cell.bytes,
             cell.variant.between,

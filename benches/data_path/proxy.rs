@@ -1,10 +1,13 @@
 //! A running nginx.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -20,7 +23,10 @@ use crate::machine;
 pub(crate) struct Proxy {
     process: Child,
     listens: BTreeMap<u16, SocketAddr>,
-    folder: TempDir,
+    log: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// The clock of the thread that reads what it writes.
+    reader: String,
+    _folder: TempDir,
 }
 
 impl Proxy {
@@ -35,19 +41,27 @@ impl Proxy {
         let local = localise(text, folder.path(), resolver, workers)?;
         let file = folder.path().join("nginx.conf");
         fs::write(&file, local.text)?;
-        // In a pod this is a pipe to Pebble, which reads each line and may pass it on: a file is cheaper.
-        let log = File::create(folder.path().join("stderr"))?;
-        let process = Command::new(nginx)
+        let mut process = Command::new(nginx)
             .args(["-e", "stderr", "-g", "daemon off;", "-p"])
             .arg(folder.path())
             .arg("-c")
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", nginx.display()))?;
-        let proxy = Self { process, listens: local.listens, folder };
+        let log = Arc::<Mutex<_>>::default();
+        let (clock, reader) = mpsc::channel();
+        if let Some(stderr) = process.stderr.take() {
+            let log = log.clone();
+            thread::spawn(move || {
+                let _ = clock.send(machine::own_clock());
+                listen(stderr, &log);
+            });
+        }
+        let reader = reader.recv().unwrap_or_default();
+        let proxy = Self { process, listens: local.listens, log, reader, _folder: folder };
         proxy.await_workers()?;
         Ok(proxy)
     }
@@ -81,10 +95,10 @@ impl Proxy {
         self.listens.get(&protocol.port()).copied().with_context(|| format!("nothing listens for {protocol}"))
     }
 
-    /// How long its processes ran so far.
+    /// How long its processes ran so far, and whoever reads its log.
     pub(crate) fn ran(&self) -> Duration {
         let clock = |pid: &str| machine::ran(&format!("/proc/{pid}/schedstat"));
-        self.processes().iter().map(|pid| clock(pid)).sum()
+        self.processes().iter().map(|pid| clock(pid)).sum::<Duration>() + machine::ran(&self.reader)
     }
 
     fn processes(&self) -> Vec<String> {
@@ -103,16 +117,31 @@ impl Proxy {
         Ok(Pid::from_raw(i32::try_from(self.process.id())?))
     }
 
-    /// What it has written to its log, the end of it.
+    /// What it complained about, and how often.
     pub(crate) fn errors(&self) -> String {
-        let text = fs::read_to_string(self.log()).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(5)..].join("\n")
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().map(|(complaint, count)| format!("{count} × {complaint}")).collect::<Vec<_>>().join("\n")
     }
+}
 
-    /// Where it writes its log.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.folder.path().join("stderr")
+/// Reads what nginx writes, as Pebble does in a pod, and counts complaints by what they say.
+fn listen(stderr: ChildStderr, log: &Mutex<BTreeMap<String, usize>>) {
+    let mut lines = BufReader::new(stderr);
+    let mut line = String::new();
+    while lines.read_line(&mut line).is_ok_and(|length| length > 0) {
+        // A level in brackets, numbers of process and connection, what happened, and details after the first comma.
+        if let Some((_, complaint)) = line.split_once("] ") {
+            let complaint = complaint.split_once(": ").map_or(complaint, |(_, text)| text);
+            let complaint =
+                complaint.trim_start_matches(|c: char| c == '*' || c == ' ' || c.is_ascii_digit());
+            let complaint = complaint.split(", client").next().unwrap_or(complaint).trim();
+            // Access logs have dates in brackets.
+            if !complaint.starts_with('"') && !complaint.contains(" HTTP/") {
+                let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+                *log.entry(complaint.to_owned()).or_default() += 1;
+            }
+        }
+        line.clear();
     }
 }
 

@@ -52,7 +52,7 @@ const PHASES: [Phase; 6] = [
 ];
 
 /// After how long workers close idle connections: far below what nginx keeps them for, so that it happens often.
-const IDLE: Option<Duration> = Some(Duration::from_millis(8));
+const IDLE: Option<Duration> = Some(Duration::from_millis(40));
 
 /// What became of the requests of one phase.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -77,25 +77,33 @@ pub(crate) struct Row {
     pub(crate) seconds: f64,
 }
 
-/// Sends about so many requests, and says what became of them.
-pub(crate) fn run(nginx: &Path, requests: u64, progress: impl Fn(&str)) -> Result<Vec<Row>> {
+/// Sends about so many requests, and says what became of them. `given` replaces the generated configuration.
+pub(crate) fn run(
+    nginx: &Path,
+    requests: u64,
+    given: Option<&str>,
+    progress: impl Fn(&str),
+) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for phase in PHASES {
         progress(&format!("soak: {}", phase.name));
         let each = requests.div_ceil(PHASES.len() as u64 * 2);
         for protocol in [Protocol::Http, Protocol::Grpc] {
-            rows.push(one(nginx, phase, protocol, each)?);
+            rows.push(one(nginx, phase, protocol, each, given)?);
         }
     }
     Ok(rows)
 }
 
-fn one(nginx: &Path, phase: Phase, protocol: Protocol, requests: u64) -> Result<Row> {
+fn one(nginx: &Path, phase: Phase, protocol: Protocol, requests: u64, given: Option<&str>) -> Result<Row> {
     let ledger = Arc::new(Ledger::new(usize::try_from(requests)?));
     let manner = Manner { idle: phase.idle, ledger: Some(ledger.clone()) };
     let workers = Workers::start(phase.workers, None, manner)?;
     let resolver = names::serve(crate::worker_names())?;
-    let text = config::generated(usize::from(phase.workers))?;
+    let text = match given {
+        Some(text) => text.to_owned(),
+        None => config::generated(usize::from(phase.workers))?,
+    };
     let proxy = Proxy::start(nginx, &text, resolver, &workers.ports)?;
     let address = proxy.address(protocol)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -107,7 +115,7 @@ fn one(nginx: &Path, phase: Phase, protocol: Protocol, requests: u64) -> Result<
         for seed in 1..=CONNECTIONS as u64 {
             clients.spawn(client(protocol, address, next.clone(), requests, seed));
         }
-        let mut tick = tokio::time::interval(Duration::from_millis(150));
+        let mut tick = tokio::time::interval(Duration::from_millis(400));
         let mut turn = 0;
         loop {
             tokio::select! {
@@ -128,9 +136,9 @@ fn one(nginx: &Path, phase: Phase, protocol: Protocol, requests: u64) -> Result<
                     turn += 1;
                     if let Some(ending) = phase.restarts {
                         // The next one ends when this one is back.
-                        workers.restart(turn % usize::from(phase.workers), ending, Duration::from_millis(30))?;
+                        workers.restart(turn % usize::from(phase.workers), ending, Duration::from_millis(100))?;
                     }
-                    if phase.reloads && turn % 4 == 0 {
+                    if phase.reloads && turn % 2 == 0 {
                         proxy.reload()?;
                     }
                 }
@@ -141,7 +149,7 @@ fn one(nginx: &Path, phase: Phase, protocol: Protocol, requests: u64) -> Result<
     row.seconds = from.elapsed().as_secs_f64();
     row.duplicates = ledger.duplicates();
     if row.avoidable > 0 {
-        eprintln!("{} over {protocol}: what nginx said last:\n{}", phase.name, proxy.errors());
+        eprintln!("{} over {protocol}: nginx says\n{}", phase.name, proxy.errors());
     }
     Ok(row)
 }
@@ -167,7 +175,7 @@ async fn client(
         }
         // Now and then nobody needs a connection for about as long as workers keep idle ones.
         if random.below(8) == 0 {
-            tokio::time::sleep(Duration::from_millis(random.below(20))).await;
+            tokio::time::sleep(Duration::from_millis(random.below(90))).await;
         }
         for _ in 0..TRIES {
             let mut open = match connection.take() {
