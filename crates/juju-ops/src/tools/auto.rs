@@ -49,7 +49,7 @@ fn is_repeatable(call: &ToolCall) -> bool {
 /// tool. That first call is one that does no harm when made twice; where a hook begins by changing something,
 /// `is-leader` is asked before. From the first trouble on (nobody listens, the agent refuses to run the tool, an answer
 /// cannot be understood, the connection breaks), the rest of the hook goes through processes, which is said once at
-/// debug level.
+/// debug level. There is no time limit: a process would wait at the same socket.
 ///
 /// A call that was lost on the way is made again through a process if it only asks, or was not sent. **A call that may have
 /// changed something is never made twice**: it fails, and so does the hook ([`is_in_doubt`](Self::is_in_doubt)), so that the agent

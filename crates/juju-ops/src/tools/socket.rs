@@ -139,8 +139,8 @@ impl Failure {
 
 /// Calls hook tools over one connection to the agent's socket. No process is started.
 ///
-/// Calls may be made together: all are sent at once, and answers find their calls by number. (The agent itself runs one
-/// after the other.) Standard input is sent with the first attempt. Exit codes and texts are those that the processes
+/// Calls may be made together: all are sent at once, and answers find their calls by number. The agent runs them one after the
+/// other, in an order of its own: who needs an order waits for each. Standard input is sent with the first attempt. Exit codes and texts are those that the processes
 /// would give, so that callers cannot tell the two apart.
 ///
 /// When the connection breaks, all open calls fail, and so does every later one: it is not opened again.
