@@ -1002,7 +1002,11 @@ impl Controller {
         let address = unit.address.map_or_else(|| "127.0.0.1".to_owned(), |ip| ip.to_string());
         let others = application.units.iter().filter(|(other, _)| **other != number);
         Ok(State {
-            model: juju_sim::state::Model { name: self.name.clone(), uuid: self.uuid.clone() },
+            model: juju_sim::state::Model {
+                name: self.name.clone(),
+                uuid: self.uuid.clone(),
+                ..juju_sim::state::Model::default()
+            },
             unit: name.to_owned(),
             leader: application.leader == Some(number),
             trusted: application.trust,
