@@ -2,13 +2,45 @@
 
 use std::path::PathBuf;
 
+use juju_pebble::{CheckInfo, CheckStatus, Error as PebbleError, Notice, NoticeFilter};
+
 use crate::{
+    Hook,
     names::{RelationId, UnitName},
     secrets::SecretId,
     storage::{StorageId, StorageKind},
 };
 
 /// A hook or action, with what it is about.
+///
+/// Most charms do the same whatever the event: look, compare, change. What an event carries is for the cases where that is
+/// not enough:
+///
+/// ```
+/// use juju_ops::{Event, Hook};
+///
+/// async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
+///     match hook.event() {
+///         Event::PebbleCustomNotice(event) if event.key == "example.com/backup-done" => {
+///             if let Some(notice) = event.notice(&hook).await? {
+///                 println!("{} times, last to {:?}", notice.occurrences, notice.last_data.get("target"));
+///             }
+///         }
+///         Event::PebbleCheckFailed(event) => {
+///             // The check may be well again by now.
+///             if event.is_down(&hook).await? {
+///                 hook.blocked(format!("{} does not answer", event.container)).await?;
+///             }
+///         }
+///         Event::RelationDeparted(event) if event.departing_unit.as_ref() == Some(&hook.env().unit) => {
+///             println!("it is this unit that leaves");
+///         }
+///         Event::StorageDetaching(storage) => println!("save what is in {}", storage.location.display()),
+///         _ => {}
+///     }
+///     Ok(())
+/// }
+/// ```
 ///
 /// Source: Juju's hook names and the variables that go with each kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +142,40 @@ pub struct NoticeEvent {
     pub kind: String,
     /// Notice key, `domain/path`.
     pub key: String,
+}
+
+impl NoticeEvent {
+    /// The notice as it is now, with its data; `None` if Pebble has forgotten it, as it does when the container restarts.
+    ///
+    /// # Errors
+    /// If Pebble does not answer.
+    pub async fn notice(&self, hook: &Hook) -> Result<Option<Notice>, PebbleError> {
+        let filter = NoticeFilter {
+            types: vec![self.kind.clone()],
+            keys: vec![self.key.clone()],
+            ..NoticeFilter::default()
+        };
+        let notices = hook.container(&self.container).notices(&filter).await?;
+        Ok(notices.into_iter().find(|notice| notice.id == self.id))
+    }
+}
+
+impl CheckEvent {
+    /// The check as it is now; `None` if it is not in the plan any more.
+    ///
+    /// # Errors
+    /// If Pebble does not answer.
+    pub async fn info(&self, hook: &Hook) -> Result<Option<CheckInfo>, PebbleError> {
+        Ok(hook.container(&self.container).checks(&[&self.check]).await?.pop())
+    }
+
+    /// Whether the check fails now, which the event cannot know: time has passed since.
+    ///
+    /// # Errors
+    /// As [`CheckEvent::info`].
+    pub async fn is_down(&self, hook: &Hook) -> Result<bool, PebbleError> {
+        Ok(self.info(hook).await?.is_some_and(|info| info.status == CheckStatus::Down))
+    }
 }
 
 /// What a check event is about.

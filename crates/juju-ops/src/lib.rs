@@ -20,6 +20,32 @@
 //! }
 //! ```
 //!
+//! # What is where
+//!
+//! | a charm | |
+//! |---|---|
+//! | knows why it runs and where | [`Event`], [`HookEnv`] |
+//! | reads its options, and its action's parameters | [`config`], [`action`] |
+//! | talks to other charms | [`Hook::relations`], [`Relation`], [`typed`], [`databag`], [`remote`] |
+//! | says how it is | [`status`] |
+//! | ends early without failing | [`stop`] |
+//! | keeps secrets, and reads those of others | [`secrets`] |
+//! | runs its workload | [`Hook::container`], crate `juju-pebble` |
+//! | opens ports, knows its addresses | [`ports`], [`network`] |
+//! | has storage and files that came with it | [`storage`], [`resources`] |
+//! | remembers something until the next hook | [`UnitState`] |
+//! | knows its cloud, and what its Juju can do | [`cloud`], [`version`] |
+//! | is watched | [`log`], [`security`] |
+//! | is tested | [`Hook::new`] with any [`HookTools`]; crate `juju-sim` |
+//!
+//! Each of these pages begins with an example.
+//!
+//! # What is not done to you
+//!
+//! What Juju says yes to and then refuses when the hook ends, with everything that the hook did, is refused here before it
+//! is sent ([`ToolError::Invalid`]). Texts that begin with `-`, characters that the agent's YAML reader stumbles over, and
+//! secrets on command lines are taken care of. Relations and units come in the order of their numbers.
+//!
 //! Nothing here needs `HOME` or any other variable that the agent does not set. Remote data never makes a call fail:
 //! what is gone, withheld or malformed shows in the returned type ([`Remote`], `Option`).
 
@@ -74,6 +100,7 @@ pub use status::{AppStatus, CurrentStatus, Status, StatusBoard};
 pub use stop::{OrBlocked, OrFail, Stop, UserError};
 pub use storage::{Storage, StorageId, StorageKind};
 pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};
+pub use typed::SingleError;
 pub use version::{Feature, JujuVersion, Unsupported};
 
 /// The examples of the README compile.

@@ -36,7 +36,57 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{Databag, DatabagError, Encoding, Relation, Remote, UnitName, tools::ToolError};
+use crate::{Databag, DatabagError, Encoding, Hook, Relation, Remote, UnitName, UserError, tools::ToolError};
+
+/// Why there is no one relation of an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SingleError {
+    /// `relation-ids` failed.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// More than one application is related, and the charm can use one only.
+    #[error("[{endpoint}] {count} relations, only one is possible")]
+    TooMany {
+        /// The endpoint.
+        endpoint: String,
+        /// How many relations there are.
+        count: usize,
+    },
+}
+
+impl UserError for SingleError {
+    fn for_user(&self) -> Option<String> {
+        match self {
+            Self::Tool(_) => None,
+            Self::TooMany { .. } => Some(self.to_string()),
+        }
+    }
+}
+
+impl Hook {
+    /// The only relation of an endpoint that makes sense with one only; `None` if there is none yet.
+    ///
+    /// `limit: 1` in `metadata.yaml` makes Juju refuse a second one; a charm without that has to say so itself:
+    ///
+    /// ```
+    /// # use juju_ops::{Hook, OrBlocked as _};
+    /// # async fn charm(hook: Hook) -> Result<(), juju_ops::Error> {
+    /// let database = hook.single_relation("database").await.or_blocked(&hook).await?;
+    /// # drop(database);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SingleError::TooMany`] if there are several.
+    pub async fn single_relation(&self, endpoint: &str) -> Result<Option<Relation>, SingleError> {
+        let mut relations = self.relations(endpoint).await?;
+        match relations.len() {
+            0 | 1 => Ok(relations.pop()),
+            count => Err(SingleError::TooMany { endpoint: endpoint.to_owned(), count }),
+        }
+    }
+}
 
 impl Relation {
     /// What the other application wrote.

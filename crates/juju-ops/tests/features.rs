@@ -319,6 +319,23 @@ async fn a_struct_is_saved_by_its_fields_and_what_it_leaves_out_is_deleted() {
     assert!(error.to_string().contains("struct"), "{error}");
 }
 
+#[tokio::test]
+async fn two_relations_where_one_is_possible_are_the_users_to_choose_from() {
+    let (hook, agent) = hook(Event::UpdateStatus, |line| {
+        Some(Ok(match line {
+            "relation-ids --format=json -- none" => "[]",
+            "relation-ids --format=json -- one" => r#"["one:4"]"#,
+            "relation-ids --format=json -- db" => r#"["db:1","db:2"]"#,
+            line => return misconfigured(line),
+        }))
+    });
+    assert!(hook.single_relation("none").await.unwrap().is_none());
+    assert_eq!(hook.single_relation("one").await.unwrap().unwrap().id().number(), 4);
+    let error = hook.single_relation("db").await.or_blocked(&hook).await.unwrap_err();
+    assert!(Stop::is_in(&*error));
+    assert_eq!(agent.last(), "status-set -- blocked [db] 2 relations, only one is possible");
+}
+
 // --- secrets --------------------------------------------------------------------------------------
 
 const ID: &str = "secret:d0neu000000000000030";

@@ -50,7 +50,10 @@ fn a_panic_fails_the_hook_and_is_logged() {
     assert!(logged.starts_with("-l ERROR -- ") && logged.contains("no config-changed today"), "{logged}");
     // Auditors read it too.
     let event = logged.lines().find_map(|line| line.strip_prefix("-l TRACE -- ")).expect(&logged);
-    assert!(event.contains(r#""event":"sys_crash:panic""#) && event.contains(r#""appid":"u-tempo/0""#), "{event}");
+    assert!(
+        event.contains(r#""event":"sys_crash:panic""#) && event.contains(r#""appid":"u-tempo/0""#),
+        "{event}"
+    );
 }
 
 #[test]
