@@ -265,12 +265,19 @@ fn containers(state: &State, found: &mut Vec<String>) {
                 found.push(format!("container \"{name}\" has two layers \"{}\"", layer.label));
             }
         }
-        let plan = container.plan();
-        for service in container.services.keys().filter(|service| !plan.services.contains_key(*service)) {
-            found.push(format!("container \"{name}\" runs \"{service}\", which is not in its plan"));
+        // Layers only ever add to the plan, which need not be made for this.
+        let planned = |is_in: &dyn Fn(&juju_pebble::Layer) -> bool| {
+            container.layers.iter().any(|labelled| is_in(&labelled.layer))
+        };
+        for service in container.services.keys() {
+            if !planned(&|layer| layer.services.contains_key(service)) {
+                found.push(format!("container \"{name}\" runs \"{service}\", which is not in its plan"));
+            }
         }
-        for check in container.down_checks.iter().filter(|check| !plan.checks.contains_key(*check)) {
-            found.push(format!("container \"{name}\" fails check \"{check}\", which is not in its plan"));
+        for check in &container.down_checks {
+            if !planned(&|layer| layer.checks.contains_key(check)) {
+                found.push(format!("container \"{name}\" fails check \"{check}\", which is not in its plan"));
+            }
         }
         let mut notices = BTreeSet::new();
         for notice in container.notices.iter().filter(|notice| !notices.insert(&notice.id)) {

@@ -12,12 +12,12 @@ use std::{
 use juju_ops::{Hook, HookEnv};
 use juju_pebble::{Exec, ExecOutput, Pebble};
 use tracing::{Level, instrument::WithSubscriber as _};
-use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::{
     CharmMeta, Event, Failure, Outcome, State,
     backend::{Backend, Stage},
     check::{Inconsistent, check},
+    log::Logging,
     pebble::ExecHook,
     state::Container,
     world::{Steps, Watched, World},
@@ -166,8 +166,7 @@ impl Context {
             })
         };
         let hook = Hook::new(hook_env, juju_ops::Event::from_vars(var), tools.clone(), containers);
-        let (layer, writer, flush) = juju_ops::log::juju_log(self.log_level);
-        let subscriber = tracing_subscriber::registry().with(layer.for_unit(hook.env()));
+        let logging = Logging::begin(self.log_level, hook.env());
         let result = {
             let running = async {
                 // A charm built on `juju_ops::run` never hears of events that the library does not know.
@@ -177,7 +176,7 @@ impl Context {
                 let result = charm(hook.clone()).await.map_err(Into::into);
                 juju_ops::stop::finish(&hook, result).await
             };
-            let running = pin!(running.with_subscriber(subscriber));
+            let running = pin!(running.with_subscriber(logging.dispatch()));
             tokio::select! {
                 biased;
                 result = running => result.map_err(Failure::Charm),
@@ -186,9 +185,7 @@ impl Context {
             }
         };
         tools.settled().await;
-        // With the last sender gone the writer ends when everything was written.
-        drop(flush);
-        writer.run(stage.log).await;
+        logging.end(stage.log).await;
         Ok(outcome(&world, event, result))
     }
 

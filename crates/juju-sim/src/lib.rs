@@ -127,6 +127,7 @@ pub mod kubernetes;
 #[cfg(feature = "processes")]
 #[doc(hidden)]
 pub mod launch;
+mod log;
 #[cfg(feature = "program")]
 pub mod model;
 mod outcome;

@@ -90,20 +90,19 @@ pub(crate) fn version(text: &str) -> JujuVersion {
 }
 
 /// Whether the agent of a Juju version has a tool.
-fn has(version: &JujuVersion, tool: &str) -> bool {
+fn has(juju_version: &str, tool: &str) -> bool {
     match tool {
-        "leader-get" | "leader-set" => version.major < 4,
-        "relation-model-get" => version.has(Feature::RemoteModel),
-        _ if tool.starts_with("secret-") => version.has(Feature::Secrets),
+        "leader-get" | "leader-set" => version(juju_version).major < 4,
+        "relation-model-get" => version(juju_version).has(Feature::RemoteModel),
+        _ if tool.starts_with("secret-") => version(juju_version).has(Feature::Secrets),
         _ => true,
     }
 }
 
 /// The tools that the agent of a Juju version (`3.6.26`) has: leader settings went with Juju 4, secrets came with 3, the
 /// other side's model with 3.6.2.
-pub fn of_version(juju_version: &str) -> impl Iterator<Item = &'static str> {
-    let version = version(juju_version);
-    TOOLS.iter().map(|(tool, _)| *tool).filter(move |tool| has(&version, tool))
+pub fn of_version(juju_version: &str) -> impl Iterator<Item = &'static str> + '_ {
+    TOOLS.iter().map(|(tool, _)| *tool).filter(move |tool| has(juju_version, tool))
 }
 
 /// The kind of a tool; a name nobody knows counts as a read, since it does nothing.
@@ -170,7 +169,7 @@ pub(crate) fn run(session: &mut Session, argv: &[String], stdin: Option<&[u8]>, 
     };
     // Tools are called by path when a charm insists.
     let tool = name.rsplit('/').next().unwrap_or(name);
-    let known = has(&version(&session.state().juju_version), tool);
+    let known = has(&session.state().juju_version, tool);
     let mut call = Call { session, tool, words, stdin, cwd, warning: String::new() };
     let answer = match tool {
         _ if !known => Err(unknown(tool)),
