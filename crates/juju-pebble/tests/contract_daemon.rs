@@ -967,3 +967,13 @@ async fn a_check_is_performed_on_demand() {
     daemon.until("up", async || client.checks(&["c"]).await.unwrap()[0].status == CheckStatus::Up).await;
     assert!(client.refresh_check("nope").await.unwrap_err().is_not_found());
 }
+
+#[tokio::test]
+async fn metrics_tell_of_services_and_checks() {
+    let daemon = Daemon::start().await;
+    assert_eq!(daemon.client.metrics().await.unwrap(), "", "nothing to tell of");
+    daemon.layer("services: {busy: {override: replace, command: sleep 1000}}").await;
+    daemon.client.start(&["busy"]).await.unwrap();
+    let metrics = daemon.client.metrics().await.unwrap();
+    assert!(metrics.contains("pebble_service_active{service=\"busy\"} 1"), "{metrics}");
+}

@@ -1,7 +1,11 @@
 //! The double behind its HTTP front, driven by the real client.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
+use juju_ops::{CheckEvent, Hook, HookEnv, HookTools, NoticeEvent, ToolCall, ToolOutput, TransportError};
 use juju_pebble::{
     CheckAction, Client, Error, Exec, FileKind, FileWrite, Layer, MakeDir, NoticeFilter, Notify, Owner,
     Pebble as _, ServiceAction, ServiceStatus,
@@ -10,6 +14,9 @@ use juju_sim::{
     Container, ExecHandler,
     pebble::{Double, PebbleEvent, Server, serve},
 };
+
+use tracing::instrument::WithSubscriber as _;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 struct Scene {
     double: Double,
@@ -225,4 +232,74 @@ async fn a_container_can_go_away_and_come_back() {
     drop(server);
     assert!(!socket.exists());
     assert!(client.system_info().await.unwrap_err().is_connection());
+}
+
+/// Keeps what is logged.
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl HookTools for Log {
+    fn call(&self, call: ToolCall) -> juju_ops::tools::BoxFuture<'_, Result<ToolOutput, TransportError>> {
+        self.0.lock().unwrap().push(call.args.join(" "));
+        Box::pin(async { Ok(ToolOutput::default()) })
+    }
+}
+
+#[tokio::test]
+async fn auditors_learn_that_nobody_watches_any_more() {
+    let Scene { client, .. } = &scene(Container::ready());
+    client.add_layer("web", &layer()).await.unwrap();
+    let vars = [("JUJU_UNIT_NAME", "web/0"), ("JUJU_MODEL_UUID", "u"), ("JUJU_CHARM_DIR", "/")];
+    let var =
+        |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let (layer, writer, flush) = juju_ops::log::juju_log(tracing::Level::ERROR);
+    let layer = layer.for_unit(&HookEnv::from_vars(var).unwrap());
+    async {
+        client.change_checks(CheckAction::Stop, &["up"]).await.unwrap();
+        // It is stopped already, so nothing is lost.
+        client.change_checks(CheckAction::Stop, &["up"]).await.unwrap();
+        client.change_checks(CheckAction::Start, &["up"]).await.unwrap();
+    }
+    .with_subscriber(tracing_subscriber::registry().with(layer))
+    .await;
+    drop(flush);
+    let log = Arc::new(Log::default());
+    writer.run(log.clone()).await;
+    let lines = log.0.lock().unwrap();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let event: serde_json::Value = serde_json::from_str(line.strip_prefix("-l TRACE -- ").unwrap()).unwrap();
+    assert_eq!((&event["event"], &event["appid"]), (&"sys_monitor_disabled:up".into(), &"u-web/0".into()));
+}
+
+#[tokio::test]
+async fn an_event_leads_to_its_notice_and_its_check() {
+    let Scene { double, client, .. } = &scene(Container::ready());
+    client.add_layer("web", &layer()).await.unwrap();
+    let notify =
+        Notify { key: "example.com/x".into(), data: [("a".into(), "b".into())].into(), ..Notify::default() };
+    let id = client.notify(&notify).await.unwrap();
+    let vars = [("JUJU_UNIT_NAME", "web/0"), ("JUJU_MODEL_UUID", "u"), ("JUJU_CHARM_DIR", "/")];
+    let var =
+        |name: &str| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let pebble = client.clone();
+    let containers = Arc::new(move |_: &str| Arc::new(pebble.clone()) as Arc<dyn juju_pebble::Pebble>);
+    let hook = Hook::new(
+        HookEnv::from_vars(var).unwrap(),
+        juju_ops::Event::Start,
+        Arc::new(Log::default()),
+        containers,
+    );
+
+    let event =
+        NoticeEvent { container: "web".into(), id, kind: "custom".into(), key: "example.com/x".into() };
+    assert_eq!(event.notice(&hook).await.unwrap().unwrap().last_data["a"], "b");
+    let other = NoticeEvent { id: "999".into(), ..event };
+    assert_eq!(other.notice(&hook).await.unwrap(), None);
+
+    let event = CheckEvent { container: "web".into(), check: "up".into() };
+    assert!(!event.is_down(&hook).await.unwrap());
+    double.change(|container| container.down_checks.insert("up".into()));
+    assert!(event.is_down(&hook).await.unwrap());
+    let other = CheckEvent { check: "gone".into(), ..event };
+    assert_eq!(other.info(&hook).await.unwrap(), None);
 }

@@ -53,6 +53,20 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Pebble's own metrics (starts of services, results of checks) in the text format of OpenMetrics.
+    ///
+    /// # Errors
+    /// [`Error::Api`] with status 401 for who has no [`Access::Metrics`](crate::Access).
+    pub async fn metrics(&self) -> Result<String, Error> {
+        let answer = self.transport.send(self.request(hyper::Method::GET, "/v1/metrics".into())).await?;
+        if answer.status != 200 {
+            return wire::envelope::decode(answer.status, &answer.body)?.sync();
+        }
+        String::from_utf8(answer.body).map_err(|error| Error::Protocol(error.to_string()))
+    }
+}
+
 /// A path that asks for the things of these names, or all.
 pub(crate) fn named(path: &str, names: &[&str]) -> String {
     if names.is_empty() { path.to_owned() } else { wire::target(path, &[("names", &names.join(","))]) }
