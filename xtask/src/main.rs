@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod architecture;
+mod bench;
 mod contract;
 mod demo;
 mod kubernetes;
@@ -34,6 +35,8 @@ enum Chore {
     Pack(pack::Options),
     /// Run every check: format, lints, tests, documentation tests
     Test(test::Options),
+    /// Measure hooks of the packed charm, requests through the generated nginx configuration, and transition tests
+    Bench(bench::Options),
     /// Check licences and sources of all dependencies with cargo-deny, installed on demand
     Deny,
     /// Let the Python libraries of other charms read what we write, and the reverse
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Tools(options) => tools::run(&options),
         Chore::Pack(options) => pack::run(&options),
         Chore::Test(options) => test::run(&options),
+        Chore::Bench(options) => bench::run(&options),
         Chore::Deny => test::deny(),
         Chore::Contract(options) => contract::run(&options),
         Chore::Kubernetes(options) => kubernetes::run(&options),
