@@ -93,7 +93,8 @@ impl<'h> UnitState<'h> {
     /// If the agent refuses, or the value has another shape than `T`.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StateError> {
         let memory = self.hook.unit_state();
-        let text = match memory.planned(key) {
+        let planned = lock(&memory.planned).get(key).cloned();
+        let text = match planned {
             Some(planned) => planned,
             None => memory.stored(self.hook).await?.get(key).cloned(),
         };
@@ -176,10 +177,6 @@ impl Kept {
 
     pub(crate) fn plan(&self, key: &str, value: Option<String>) {
         lock(&self.planned).insert(key.to_owned(), value);
-    }
-
-    fn planned(&self, key: &str) -> Option<Option<String>> {
-        lock(&self.planned).get(key).cloned()
     }
 
     /// Sends what differs.
