@@ -142,7 +142,9 @@ impl Client {
 
     async fn call(&self, request: Result<Request<Vec<u8>>, RequestError>) -> Result<Value, Failure> {
         let request = request.map_err(|error| Failure::Nonsense(short(&error.to_string())))?;
-        let answer = match timeout_at(self.deadline, self.connection.send(request, CALL)).await {
+        // Boxed, since what a call keeps is large, and several are made at once.
+        let sent = Box::pin(self.connection.send(request, CALL));
+        let answer = match timeout_at(self.deadline, sent).await {
             Ok(answer) => answer.map_err(|failure| match failure {
                 Failure::Unreachable(reason) => Failure::Unreachable(short(&reason)),
                 other => other,
