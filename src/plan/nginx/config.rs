@@ -8,6 +8,9 @@ use std::net::IpAddr;
 
 use crate::deployment::address::{Host, Scheme};
 
+/// Where copies of requests go that are made for the sake of reading them whole.
+pub(super) const WHOLE_PATH: &str = "/.whole";
+
 /// A whole configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Config {
@@ -83,7 +86,12 @@ pub(super) enum Action {
     Grpc {
         /// To where.
         upstream: String,
+        /// Whether a request is read to its end first, so that it can be sent again where a connection breaks. Only for
+        /// services that answer one message with one message.
+        whole: bool,
     },
+    /// An empty answer, for requests that nginx makes itself.
+    Nothing,
     /// Passed on, as it is, over HTTP/1.1.
     Http {
         /// To where.
@@ -157,6 +165,9 @@ impl Config {
         out.line("client_max_body_size", &["0"])?;
         // Batches of spans stay in memory; a body of known length takes no more than its length.
         out.line("client_body_buffer_size", &["512k"])?;
+        // A batch of usual size is read together with the headers before it. Connections that wait for a request hold no
+        // such buffer.
+        out.line("client_header_buffer_size", &["32k"])?;
         out.line("keepalive_requests", &["10000"])?;
         // With an empty Connection header the connection to the upstream stays open for the next request.
         out.line("proxy_http_version", &["1.1"])?;
@@ -166,9 +177,13 @@ impl Config {
             out.line(&format!("{module}_send_timeout"), &["300s"])?;
             out.line(&format!("{module}_read_timeout"), &["300s"])?;
             out.line(&format!("{module}_set_header"), &["X-Scope-OrgID", "$ensured_x_scope_orgid"])?;
-            // A batch sent twice is stored once; one that is lost with its worker is lost.
-            out.line(&format!("{module}_next_upstream"), &["error", "timeout", "non_idempotent"])?;
-            out.line(&format!("{module}_next_upstream_tries"), &["2"])?;
+            // A batch sent twice is stored once; one that is lost with its worker is lost. An answer that makes no sense
+            // is, over HTTP/2, also how a worker refuses what came after it said that it would close the connection.
+            out.line(
+                &format!("{module}_next_upstream"),
+                &["error", "timeout", "invalid_header", "non_idempotent"],
+            )?;
+            out.line(&format!("{module}_next_upstream_tries"), &["3"])?;
             out.line(&format!("{module}_next_upstream_timeout"), &["30s"])?;
         }
         self.tls.as_ref().map_or(Ok(()), |tls| tls.write(out))
@@ -203,22 +218,31 @@ impl Upstream {
     fn write(&self, name: &str, out: &mut Block<'_, '_>) -> fmt::Result {
         out.block("upstream", &[name], |out| {
             // Shared memory, which `resolve` needs; a server takes well under 1 KiB of it.
-            let size = self.hosts.len().div_ceil(32) * 64;
+            let size = self.hosts.len().div_ceil(16) * 64;
             out.line("zone", &[&format!("{name}_zone"), &format!("{size}k")])?;
-            for host in &self.hosts {
-                let server = format!("{host}:{}", self.port);
-                // Pods change their addresses: names are looked up again and again, without a reload.
-                if host.is_name() {
-                    out.line("server", &[&server, "resolve"])?;
-                } else {
-                    out.line("server", &[&server])?;
-                }
-            }
+            self.servers(out)?;
             out.line("keepalive", &[&self.keepalive.to_string()])?;
             out.line("keepalive_requests", &["10000"])?;
             // Shorter than what the other side allows, so that it never closes a connection that is about to be used.
             out.line("keepalive_timeout", &["30s"])
         })
+    }
+
+    fn servers(&self, out: &mut Block<'_, '_>) -> fmt::Result {
+        // A server that failed some times is left alone for ten seconds, so that a dead node costs few requests their
+        // time. But a connection that was closed while it was idle is a failure too, and workers that restart together
+        // would all be left alone: then the same ones are asked all the same. Of a single server nginx counts nothing.
+        let ways: &[&[&str]] =
+            if self.hosts.len() == 1 { &[&[]] } else { &[&["max_fails=3"], &["max_fails=0", "backup"]] };
+        for way in ways {
+            for host in &self.hosts {
+                let server = format!("{host}:{}", self.port);
+                // Pods change their addresses: names are looked up again and again, without a reload.
+                let resolve: &[&str] = if host.is_name() { &["resolve"] } else { &[] };
+                out.line("server", &[&[server.as_str()], *way, resolve].concat())?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -255,7 +279,18 @@ impl Action {
             Path::Below(path) => &[path],
         };
         out.block("location", matching, |out| match self {
-            Self::Grpc { upstream } => out.line("grpc_pass", &[&format!("grpc{s}://{upstream}")]),
+            Self::Grpc { upstream, whole } => {
+                if *whole {
+                    // nginx never reads requests ahead for gRPC, but the copy that it makes for somebody else does. Without it,
+                    // whatever has been sent on a connection that turns out to be closed is answered with 502.
+                    out.line("mirror", &[WHOLE_PATH])?;
+                }
+                out.line("grpc_pass", &[&format!("grpc{s}://{upstream}")])
+            }
+            Self::Nothing => {
+                out.line("internal", &[])?;
+                out.line("return", &["204"])
+            }
             Self::Http { upstream } => out.line("proxy_pass", &[&format!("http{s}://{upstream}")]),
             Self::Rewrite { upstream, scheme, path, authority, host } => {
                 // Headers that are set here replace those set above, the tenant among them: what the sender says of

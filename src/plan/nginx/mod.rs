@@ -22,7 +22,7 @@ use crate::deployment::tls::CertifiedKey;
 use crate::names::Container;
 use crate::tempo::{self, Role, TransportProtocol};
 
-use config::{Action, Config, Kind, Path, Server, Tls, Upstream};
+use config::{Action, Config, Kind, Path, Server, Tls, Upstream, WHOLE_PATH};
 
 pub use telemetry::{About, loki_urls, metrics_path, remote_write_urls, tracing_urls};
 
@@ -122,13 +122,13 @@ fn config(d: &Deployment) -> Config {
     for protocol in d.active_protocols() {
         let port = tempo::receiver_port(protocol);
         let hosts = d.hosts(Role::Distributor);
-        balance(d, &mut config, &tempo::dashed(protocol), protocol.transport(), port, hosts);
+        balance(d, &mut config, &tempo::dashed(protocol), protocol.transport(), port, hosts, true);
     }
     for (name, transport, port) in [
         ("tempo-http", TransportProtocol::Http, tempo::HTTP_PORT),
         ("tempo-grpc", TransportProtocol::Grpc, tempo::GRPC_PORT),
     ] {
-        balance(d, &mut config, name, transport, port, d.hosts(Role::QueryFrontend));
+        balance(d, &mut config, name, transport, port, d.hosts(Role::QueryFrontend), false);
     }
     telemetry::add(d, &mut config);
     config.servers.push(Server {
@@ -140,7 +140,8 @@ fn config(d: &Deployment) -> Config {
     config
 }
 
-/// A port whose requests are spread over workers that listen on the same port. Without workers, nobody listens.
+/// A port whose requests are spread over workers that listen on the same port. Without workers, nobody listens. `whole`
+/// says whether requests over gRPC can be read to their end before they are passed on.
 fn balance(
     d: &Deployment,
     config: &mut Config,
@@ -148,22 +149,25 @@ fn balance(
     transport: TransportProtocol,
     port: u16,
     hosts: BTreeSet<Host>,
+    whole: bool,
 ) {
     if hosts.is_empty() {
         return;
     }
     let upstream = name.to_owned();
-    let (kind, action) = match transport {
-        TransportProtocol::Http => (Kind::Http, Action::Http { upstream }),
-        TransportProtocol::Grpc => (Kind::Grpc, Action::Grpc { upstream }),
+    let root = Path::Below("/".to_owned());
+    let (kind, locations) = match transport {
+        TransportProtocol::Http => (Kind::Http, BTreeMap::from([(root, Action::Http { upstream })])),
+        TransportProtocol::Grpc => {
+            let mut locations = BTreeMap::from([(root, Action::Grpc { upstream, whole })]);
+            if whole {
+                locations.insert(Path::Exact(WHOLE_PATH.to_owned()), Action::Nothing);
+            }
+            (Kind::Grpc, locations)
+        }
     };
     config.upstreams.insert(name.to_owned(), Upstream { hosts, port, keepalive: KEEPALIVE });
-    config.servers.push(Server {
-        listen: listen(d, port),
-        name: d.unit_host.clone(),
-        kind,
-        locations: BTreeMap::from([(Path::Below("/".to_owned()), action)]),
-    });
+    config.servers.push(Server { listen: listen(d, port), name: d.unit_host.clone(), kind, locations });
 }
 
 /// All addresses of the pod.
