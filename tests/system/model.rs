@@ -18,25 +18,26 @@ pub(crate) struct Model {
     home: TempDir,
 }
 
-/// Folders with the coordinator and with the requirer of the examples, and the simulator's program.
+/// Folders with the coordinator and with the charms of the examples, and the simulator's program.
 struct Built {
     charms: TempDir,
     simulator: PathBuf,
 }
 
-/// The simulator and the example are other packages: cargo builds their programs only when asked.
+/// The simulator and the examples are other packages: cargo builds their programs only when asked.
 static BUILT: LazyLock<Built> = LazyLock::new(|| {
     let coordinator = Path::new(env!("CARGO_BIN_EXE_tempo-coordinator-k8s"));
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "-p", "juju-sim", "-p", "tracing-requirer", "--bins"])
+        .args(["build", "--quiet", "-p", "juju-sim", "-p", "tracing-requirer", "-p", "file-share", "--bins"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
-    assert!(built.expect("cargo can be started").success(), "the simulator and the example have to build");
+    assert!(built.expect("cargo can be started").success(), "the simulator and the examples have to build");
     let charms = tempfile::tempdir().expect("a folder");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (name, program, from) in [
         ("tempo", coordinator.to_owned(), root.to_owned()),
         ("requirer", coordinator.with_file_name("tracing-requirer"), root.join("examples/requirer")),
+        ("file-share", coordinator.with_file_name("file-share"), root.join("examples/file-share")),
     ] {
         let folder = charms.path().join(name);
         std::fs::create_dir(&folder).expect("a folder");
@@ -61,13 +62,11 @@ pub(crate) fn up_with(more: &str, applications: &[&str], relations: &[&str]) -> 
 
 /// [`up_with`] in a model with further keys, such as `rollouts: true`.
 pub(crate) fn up_in(keys: &str, more: &str, applications: &[&str], relations: &[&str]) -> Model {
-    let home = tempfile::Builder::new().prefix("jsim").tempdir().expect("a folder");
     let charms = BUILT.charms.path().display();
     let applications = applications.iter().fold(String::new(), |text, line| text + "  " + line + "\n");
     let relations = relations.iter().fold(String::new(), |text, pair| text + "  - [" + pair + "]\n");
-    let text = format!(
-        "name: m
-{keys}
+    start(&format!(
+        "{keys}
 applications:
   tempo: {{charm: {charms}/tempo, scale: 2, trust: true, options: {{{more}}}}}
   worker: {{charm: 'double:tempo-worker', options: {{role: all}}}}
@@ -80,7 +79,21 @@ applications:
   - ['tempo:tracing', 'orders:tracing']
   - ['tempo:tracing', 'payments:tracing']
 {relations}"
-    );
+    ))
+}
+
+/// A file share of two units, and nothing else.
+pub(crate) fn file_share() -> Model {
+    start(&format!(
+        "applications: {{files: {{charm: {}/file-share, scale: 2}}}}\n",
+        BUILT.charms.path().display()
+    ))
+}
+
+/// Starts the model of a text, which has everything but a name, and waits until all is active.
+fn start(text: &str) -> Model {
+    let home = tempfile::Builder::new().prefix("jsim").tempdir().expect("a folder");
+    let text = format!("name: m\n{text}");
     let file = home.path().join("model.yaml");
     std::fs::write(&file, text).expect("a file");
     let client = Client::up(&BUILT.simulator, home.path(), &file).expect("the model comes up");
