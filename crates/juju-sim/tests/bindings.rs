@@ -173,7 +173,7 @@ fn refused(error: &ToolError, code: i32, message: &str) {
 async fn storage() {
     let (hook, _) = play("misc", Event::UpdateStatus);
     let data = StorageId::new("data", 0);
-    assert_eq!(hook.storages("data").await.unwrap(), [data.clone()]);
+    assert_eq!(hook.storages("data").await.unwrap(), std::slice::from_ref(&data));
     assert_eq!(hook.storages("nope").await.unwrap(), []);
     let storage = hook.storage(&data).await.unwrap().unwrap();
     assert_eq!(
