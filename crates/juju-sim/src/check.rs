@@ -214,6 +214,9 @@ fn declared(meta: &CharmMeta, state: &State, found: &mut Vec<String>) {
     }
 }
 
+/// How often an owner may be asked for new content; the empty text is as good as `never`.
+const ROTATIONS: [&str; 8] = ["", "never", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"];
+
 fn secrets(state: &State, found: &mut Vec<String>) {
     let (mut ids, mut labels, mut consumer_labels) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for secret in &state.secrets {
@@ -233,8 +236,6 @@ fn secrets(state: &State, found: &mut Vec<String>) {
         if secret.tracked.is_some_and(|tracked| tracked > secret.latest()) {
             found.push(format!("secret \"{id}\" is tracked at a revision that does not exist yet"));
         }
-        const ROTATIONS: [&str; 8] =
-            ["", "never", "hourly", "daily", "weekly", "monthly", "quarterly", "yearly"];
         if !ROTATIONS.contains(&secret.rotate.as_str()) {
             found.push(format!("secret \"{id}\": \"{}\" is no rotation", secret.rotate));
         }

@@ -153,10 +153,10 @@ impl Context {
         E: Into<juju_ops::Error>,
     {
         let world = self.world(state.borrow(), &event)?;
-        let stage = Stage::open(self.backend, &self.charm_dir, &world)
+        let agent = Stage::open(self.backend, &self.charm_dir, &world)
             .unwrap_or_else(|error| panic!("hooks cannot be answered ({:?}): {error}", self.backend));
-        let tools = Arc::new(Steps { world: world.clone(), way: stage.calls });
-        let var = |name: &str| stage.env.get(name).cloned();
+        let tools = Arc::new(Steps { world: world.clone(), way: agent.calls });
+        let var = |name: &str| agent.env.get(name).cloned();
         let hook_env = HookEnv::from_vars(var).map_err(|error| Inconsistent(vec![error.to_string()]))?;
         let containers = {
             let world = world.clone();
@@ -185,7 +185,7 @@ impl Context {
             }
         };
         tools.settled().await;
-        logging.end(stage.log).await;
+        logging.end(agent.log).await;
         Ok(outcome(&world, event, result))
     }
 

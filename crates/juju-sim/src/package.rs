@@ -48,10 +48,10 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, PackageError> {
 
 fn open(path: &Path) -> Result<zip::ZipArchive<File>, PackageError> {
     let file = at(path, File::open(path))?;
-    zip::ZipArchive::new(file).map_err(|error| broken(path, error))
+    zip::ZipArchive::new(file).map_err(|error| broken(path, &error))
 }
 
-fn broken(path: &Path, reason: impl ToString) -> PackageError {
+fn broken(path: &Path, reason: &dyn std::fmt::Display) -> PackageError {
     PackageError::Archive { path: path.to_owned(), reason: reason.to_string() }
 }
 
@@ -101,9 +101,9 @@ pub fn unpack(source: &Path, target: &Path) -> Result<(), PackageError> {
     }
     let mut archive = open(source)?;
     for index in 0..archive.len() {
-        let mut file = archive.by_index(index).map_err(|error| broken(source, error))?;
+        let mut file = archive.by_index(index).map_err(|error| broken(source, &error))?;
         let Some(name) = file.enclosed_name() else {
-            return Err(broken(source, format!("a file has the name {:?}", file.name())));
+            return Err(broken(source, &format!("a file has the name {:?}", file.name())));
         };
         let path = target.join(name);
         if file.is_dir() {
