@@ -18,6 +18,7 @@ use crate::{
     databag::is_juju_key,
     env::HookEnv,
     event::Event,
+    leader::Lease,
     names::RelationId,
     relation::{Relation, Scope, relation_set},
     secrets::Secrets,
@@ -49,6 +50,7 @@ struct Inner {
     reads: Mutex<HashMap<String, Arc<OnceCell<Vec<u8>>>>>,
     writes: Mutex<BTreeMap<(RelationId, Scope), Changes>>,
     statuses: Mutex<BTreeMap<Scope, Status>>,
+    lease: Lease,
     kept: Kept,
     copies: Copies,
     apps: Apps,
@@ -92,6 +94,7 @@ impl Hook {
             reads: Mutex::default(),
             writes: Mutex::default(),
             statuses: Mutex::default(),
+            lease: Lease::default(),
             kept: Kept::default(),
             copies: Copies::default(),
             apps,
@@ -107,11 +110,6 @@ impl Hook {
     /// Who and where this unit is.
     pub fn env(&self) -> &HookEnv {
         &self.inner.env
-    }
-
-    /// Whether this unit leads its application. Juju guarantees a yes for 30 seconds.
-    pub async fn is_leader(&self) -> Result<bool, ToolError> {
-        self.read("is-leader", ["--format=json".to_owned()]).await
     }
 
     /// Relations of an endpoint by ascending number, without one that is breaking.
@@ -293,6 +291,11 @@ impl Hook {
         data: impl IntoIterator<Item = (String, Option<String>)>,
     ) {
         lock(&self.inner.writes).entry((id.clone(), scope)).or_default().extend(data);
+    }
+
+    /// How long the last answer about leadership is good.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.inner.lease
     }
 
     /// The statuses that this hook has set.

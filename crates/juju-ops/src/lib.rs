@@ -59,6 +59,7 @@ mod env;
 mod event;
 mod hook;
 pub mod jujuc;
+mod leader;
 pub mod log;
 mod names;
 pub mod network;

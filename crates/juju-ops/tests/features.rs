@@ -108,6 +108,18 @@ async fn what_an_older_juju_lacks_is_said_and_not_asked() {
     assert_eq!(agent.calls(), ["relation-model-get --format=json -r db:1"]);
 }
 
+// --- leadership -----------------------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn leadership_is_asked_for_again_when_its_guarantee_is_over() {
+    let (hook, agent) = hook(Event::UpdateStatus, |_| Some(Ok("true")));
+    for (seconds, asked) in [(0, 1), (29, 1), (2, 2), (20, 2), (10, 3)] {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        assert!(hook.is_leader().await.unwrap());
+        assert_eq!(agent.calls().len(), asked, "{seconds} seconds later");
+    }
+}
+
 // --- storage, cloud -------------------------------------------------------------------------------
 
 #[tokio::test]
