@@ -154,6 +154,9 @@ impl Package {
         if !debug {
             // Without optimisation nobody ships it, and other flags than everyone's would compile all again.
             command.arg("--release").env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", self.flags());
+            // The library for cryptography would gather randomness of its own for 20 ms before the first handshake of each
+            // hook. The kernel's is good.
+            command.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
         }
         show(&mut command)?;
         Ok(self.target.join(if debug { "debug" } else { "release" }).join(&self.program))
