@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde::Serialize;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::backend::{Ending, Ledger, Manner, Workers};
 use crate::load::{Connection, Protocol};
@@ -116,6 +117,8 @@ fn one(nginx: &Path, phase: Phase, protocol: Protocol, requests: u64, given: Opt
             clients.spawn(client(protocol, address, next.clone(), requests, seed));
         }
         let mut tick = tokio::time::interval(Duration::from_millis(400));
+        // Two workers are never away at the same time, however late this is.
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut turn = 0;
         loop {
             tokio::select! {
