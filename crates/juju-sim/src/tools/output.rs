@@ -154,22 +154,32 @@ fn json_object(entries: &[&(String, Out)], text: &mut String) {
 
 /// Go writes JSON that is safe inside HTML.
 fn json_string(string: &str, text: &mut String) {
+    let escaped =
+        |c: char| matches!(c, '"' | '\\' | '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
+    // Databags are long, and little in them is escaped: what lies between is copied in one go.
+    text.reserve(string.len() + 2);
     text.push('"');
-    for c in string.chars() {
-        match c {
-            '"' => text.push_str("\\\""),
-            '\\' => text.push_str("\\\\"),
-            '\n' => text.push_str("\\n"),
-            '\r' => text.push_str("\\r"),
-            '\t' => text.push_str("\\t"),
-            '\u{8}' => text.push_str("\\b"),
-            '\u{c}' => text.push_str("\\f"),
-            '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+    let mut rest = string;
+    while let Some(at) = rest.find(escaped) {
+        let (plain, after) = rest.split_at(at);
+        text.push_str(plain);
+        let mut chars = after.chars();
+        match chars.next() {
+            Some('"') => text.push_str("\\\""),
+            Some('\\') => text.push_str("\\\\"),
+            Some('\n') => text.push_str("\\n"),
+            Some('\r') => text.push_str("\\r"),
+            Some('\t') => text.push_str("\\t"),
+            Some('\u{8}') => text.push_str("\\b"),
+            Some('\u{c}') => text.push_str("\\f"),
+            Some(c) => {
                 let _ = write!(text, "\\u{:04x}", u32::from(c));
             }
-            _ => text.push(c),
+            None => {}
         }
+        rest = chars.as_str();
     }
+    text.push_str(rest);
     text.push('"');
 }
 
