@@ -1,6 +1,7 @@
 //! The two configurations that are compared, moved to where they can run without anything leaving this machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
@@ -112,16 +113,16 @@ pub(crate) fn localise(
                 let address = free.local_addr()?;
                 taken.push(free);
                 listens.insert(port, address);
-                out += &format!("listen {address} {};\n", options.join(" "));
+                writeln!(out, "listen {address} {};", options.join(" "))?;
             }
             ["resolver", _, ref options @ ..] => {
-                out += &format!("resolver {resolver} ipv6=off {};\n", options.join(" "));
+                writeln!(out, "resolver {resolver} ipv6=off {};", options.join(" "))?;
             }
             ["server", place, ref options @ ..] if place != "{" => {
                 let (host, port) = place.rsplit_once(':').with_context(|| format!("no port: {line}"))?;
                 let port: u16 = port.parse()?;
                 let port = workers.get(&port).copied().unwrap_or(port);
-                out += &format!("server {host}:{port} {};\n", options.join(" "));
+                writeln!(out, "server {host}:{port} {};", options.join(" "))?;
             }
             _ => {
                 out += &line.replace("/tmp/", &format!("{}/", folder.display()));

@@ -377,8 +377,8 @@ fn print(options: &Options, machine: &str, cells: &[Cell], soak: &[soak::Row]) {
     }
     if !soak.is_empty() {
         println!(
-            "\n{:<22} {:<10} {:>9} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}  {}",
-            "while", "protocol", "requests", "ok", "lost", "5xx", "sent again", "twice", "req/s", "statuses"
+            "\n{:<22} {:<10} {:>9} {:>9} {:>8} {:>8} {:>10} {:>8} {:>8}  statuses",
+            "while", "protocol", "requests", "ok", "lost", "5xx", "sent again", "twice", "req/s"
         );
         for row in soak {
             #[allow(clippy::cast_precision_loss)]
