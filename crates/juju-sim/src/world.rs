@@ -157,6 +157,7 @@ pub(crate) struct Steps {
 pub(crate) enum Way {
     /// Answered where it is made.
     Direct(Direct),
+    #[cfg_attr(not(feature = "processes"), allow(dead_code, reason = "there is nothing to send to"))]
     /// Sent as soon as it is made, whether or not somebody waits for it: so steps take effect in their order, and none
     /// after a death.
     Sent(Arc<dyn HookTools>, Mutex<JoinSet<()>>),
