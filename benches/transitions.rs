@@ -39,7 +39,7 @@ fn each(during: Duration, mut hook: impl FnMut()) -> (Duration, Duration) {
         }
         count += 10;
     }
-    ((cpu() - cpu_begin) / count, begin.elapsed() / count)
+    (cpu().saturating_sub(cpu_begin) / count, begin.elapsed() / count)
 }
 
 fn main() {

@@ -16,8 +16,8 @@ pub(crate) struct Options {
     /// Only the tests: no format, no lints, no dependency check
     #[arg(long)]
     only_tests: bool,
-    /// Also run the transition tests with every hook tool a process, which takes minutes
-    #[arg(long)]
+    /// Only the transition tests, with every hook tool a process
+    #[arg(long, conflicts_with = "only_tests")]
     processes: bool,
     /// Passed on to `cargo test`, such as `--package juju-pebble` or a test's name
     #[arg(last = true)]
@@ -34,6 +34,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("{sentence}");
     }
     let mut checks = Checks::default();
+    if options.processes {
+        checks
+            .run("hook-tool client", cargo().args(["build", "--locked", "-p", "juju-sim", "--bin", "jujuc"]));
+        transitions(&mut checks, "transitions with processes", "process");
+        return checks.report();
+    }
     if !options.only_tests {
         checks.run("format", cargo().args(["fmt", "--all", "--", "--check"]));
         let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
@@ -66,11 +72,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     checks.run("tests", test.env("JUJU_SIM_TOOLS", &tools.folder));
     if options.words.is_empty() {
         transitions(&mut checks, "transitions over the socket", "socket");
-    }
-    if options.processes {
-        checks
-            .run("hook-tool client", cargo().args(["build", "--locked", "-p", "juju-sim", "--bin", "jujuc"]));
-        transitions(&mut checks, "transitions with processes", "process");
     }
     checks.report()
 }

@@ -23,7 +23,7 @@ fn password(state: &State) -> String {
 
 #[test]
 fn nginx_serves_the_storage_to_whoever_knows_the_password() {
-    let out = context().run(&complete(), Event::ConfigChanged, reconcile);
+    let out = context().run(complete(), Event::ConfigChanged, reconcile);
     out.assert_ok();
     assert!(out.state.unit_status.is_active());
     let web = &out.state.containers["web"];
@@ -37,7 +37,7 @@ fn nginx_serves_the_storage_to_whoever_knows_the_password() {
 
 #[test]
 fn an_action_renews_the_password_everywhere() {
-    let before = context().run(&complete(), Event::ConfigChanged, reconcile).state;
+    let before = context().run(complete(), Event::ConfigChanged, reconcile).state;
     let renew = Event::action("password", [("renew".to_owned(), true.into())]);
     let out = context().run(&before, renew, reconcile);
     out.assert_ok();

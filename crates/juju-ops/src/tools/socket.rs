@@ -68,7 +68,9 @@ impl AgentSocket {
             return Err(TransportError::Start(format!("the agent's socket is of network {network:?}")));
         }
         let token = var("JUJU_AGENT_TOKEN").unwrap_or_default();
-        Ok(Self { token, ..Self::new(address, context_id) })
+        // Asked for once, and not for each call.
+        let dir = std::env::current_dir().ok();
+        Ok(Self { token, dir, ..Self::new(address, context_id) })
     }
 
     /// The same, for calls made in the working directory `dir`, absolute, instead of this process's own.
