@@ -183,7 +183,8 @@ impl Config {
                 &format!("{module}_next_upstream"),
                 &["error", "timeout", "invalid_header", "non_idempotent"],
             )?;
-            out.line(&format!("{module}_next_upstream_tries"), &["3"])?;
+            // Room for a worker that has just gone and for kept connections to others that went before it.
+            out.line(&format!("{module}_next_upstream_tries"), &["5"])?;
             out.line(&format!("{module}_next_upstream_timeout"), &["30s"])?;
         }
         self.tls.as_ref().map_or(Ok(()), |tls| tls.write(out))
