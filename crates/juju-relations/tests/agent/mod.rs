@@ -51,6 +51,8 @@ pub(crate) struct Agent {
     pub(crate) relations: Mutex<Vec<Relation>>,
     /// Every `relation-set`: relation, owner of the databag.
     pub(crate) writes: Mutex<Vec<(String, String)>>,
+    /// What `state-set` keeps.
+    state: Mutex<BTreeMap<String, String>>,
 }
 
 impl Agent {
@@ -97,6 +99,22 @@ impl Agent {
             let of_endpoint = relations.iter().filter(|relation| relation.endpoint == last);
             return Ok(of_endpoint.map(Relation::id).collect());
         }
+        let input = || -> BTreeMap<String, String> {
+            let text = call.stdin.as_deref().expect("values come on standard input");
+            serde_json::from_slice(text).expect("JSON")
+        };
+        match call.tool {
+            "state-get" => return Ok(json!(*self.state.lock().unwrap())),
+            "state-set" => {
+                self.state.lock().unwrap().extend(input());
+                return Ok(json!(null));
+            }
+            "state-delete" => {
+                self.state.lock().unwrap().remove(last);
+                return Ok(json!(null));
+            }
+            _ => {}
+        }
         let id = call.args.iter().skip_while(|arg| *arg != "-r").nth(1).expect("a relation is named");
         let found = relations.iter_mut().find(|relation| relation.id() == *id && !relation.gone);
         let relation = found.ok_or("ERROR relation not found")?;
@@ -112,10 +130,8 @@ impl Agent {
             "relation-get" => Ok(json!(relation.bags.get(last).cloned().unwrap_or_default())),
             "relation-set" if of_app && !self.leader => Err("ERROR cannot write relation settings"),
             "relation-set" => {
-                let text = call.stdin.as_deref().expect("values come on standard input");
-                let changes: BTreeMap<String, String> = serde_json::from_slice(text).expect("JSON");
                 let bag = relation.bags.entry(me.to_owned()).or_default();
-                for (key, value) in changes {
+                for (key, value) in input() {
                     if value.is_empty() {
                         bag.remove(&key)
                     } else {
