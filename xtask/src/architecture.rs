@@ -33,6 +33,7 @@ const DIRECTION: [(&str, &[&str]); 6] = [
     ("juju-relations", &["juju-ops"]),
     ("juju-sim", &["juju-ops", "juju-pebble", "juju-relations"]),
     ("tempo-coordinator-k8s", &["juju-ops", "juju-pebble", "juju-relations"]),
+    ("file-share", &["juju-ops", "juju-pebble"]),
     ("tracing-requirer", &["juju-ops", "juju-relations"]),
 ];
 
