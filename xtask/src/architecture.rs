@@ -27,7 +27,7 @@ const IMPURE: [&str; 11] = [
 ];
 
 /// For each crate of ours, those of ours that it may use outside its tests.
-const DIRECTION: [(&str, &[&str]); 6] = [
+const DIRECTION: &[(&str, &[&str])] = &[
     ("juju-pebble", &[]),
     ("juju-ops", &["juju-pebble"]),
     ("juju-relations", &["juju-ops"]),
