@@ -40,8 +40,8 @@ pub(super) struct Upstream {
     pub(super) hosts: BTreeSet<Host>,
     /// Their port.
     pub(super) port: u16,
-    /// How many idle connections each process keeps to them.
-    pub(super) keepalive: u32,
+    /// How many idle connections each process keeps to them; `None` for a connection of its own for each request.
+    pub(super) keepalive: Option<u32>,
 }
 
 /// Something that is listened on.
@@ -77,6 +77,19 @@ pub(super) enum Path {
     Exact(String),
     /// Everything below this path.
     Below(String),
+    /// No path: only what another location hands over under this name.
+    Named(String),
+}
+
+/// What is done with a gRPC request that nobody has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It has failed.
+    Never,
+    /// It goes to the location of this name.
+    At(String),
+    /// It comes from there, and has failed now.
+    Last,
 }
 
 /// What is done with a request.
@@ -86,9 +99,9 @@ pub(super) enum Action {
     Grpc {
         /// To where.
         upstream: String,
-        /// Whether a request is read to its end first, so that it can be sent again where a connection breaks. Only for
-        /// services that answer one message with one message.
-        whole: bool,
+        /// Whether and how a request is sent again where a connection breaks, for which it is read to its end first. Only
+        /// for services that answer one message with one message.
+        again: Again,
     },
     /// An empty answer, for requests that nginx makes itself.
     Nothing,
@@ -222,7 +235,8 @@ impl Upstream {
             let size = self.hosts.len().div_ceil(16) * 64;
             out.line("zone", &[&format!("{name}_zone"), &format!("{size}k")])?;
             self.servers(out)?;
-            out.line("keepalive", &[&self.keepalive.to_string()])?;
+            let Some(keepalive) = self.keepalive else { return Ok(()) };
+            out.line("keepalive", &[&keepalive.to_string()])?;
             out.line("keepalive_requests", &["10000"])?;
             // Shorter than what the other side allows, so that it never closes a connection that is about to be used.
             out.line("keepalive_timeout", &["30s"])
@@ -280,9 +294,10 @@ impl Action {
             Path::Below(path) => &[path],
         };
         out.block("location", matching, |out| match self {
-            Self::Grpc { upstream, whole } => {
-                if *whole {
+            Self::Grpc { upstream, again } => {
+                if let Again::At(name) = again {
                     // nginx never reads requests ahead for gRPC, but the copy that it makes for somebody else does. Without it,
+            Path::Named(name) => &[&format!("@{name}")],
                     // whatever has been sent on a connection that turns out to be closed is answered with 502.
                     out.line("mirror", &[WHOLE_PATH])?;
                 }
@@ -290,6 +305,9 @@ impl Action {
             }
             Self::Nothing => {
                 out.line("internal", &[])?;
+                    // nginx 1.28 sends a request again with the number that its stream had on the connection that broke,
+                    // which the next worker refuses. Elsewhere it is written anew, with the right number.
+                    out.line("error_page", &["502", "504", "=", &format!("@{name}")])?;
                 out.line("return", &["204"])
             }
             Self::Http { upstream } => out.line("proxy_pass", &[&format!("http{s}://{upstream}")]),

@@ -22,7 +22,7 @@ use crate::deployment::tls::CertifiedKey;
 use crate::names::Container;
 use crate::tempo::{self, Role, TransportProtocol};
 
-use config::{Action, Config, Kind, Path, Server, Tls, Upstream, WHOLE_PATH};
+use config::{Action, Again, Config, Kind, Path, Server, Tls, Upstream, WHOLE_PATH};
 
 pub use telemetry::{About, loki_urls, metrics_path, remote_write_urls, tracing_urls};
 
@@ -122,13 +122,13 @@ fn config(d: &Deployment) -> Config {
     for protocol in d.active_protocols() {
         let port = tempo::receiver_port(protocol);
         let hosts = d.hosts(Role::Distributor);
-        balance(d, &mut config, &tempo::dashed(protocol), protocol.transport(), port, hosts, true);
+        balance(d, &mut config, &tempo::dashed(protocol), protocol.transport(), port, hosts, Unary::Yes);
     }
     for (name, transport, port) in [
         ("tempo-http", TransportProtocol::Http, tempo::HTTP_PORT),
         ("tempo-grpc", TransportProtocol::Grpc, tempo::GRPC_PORT),
     ] {
-        balance(d, &mut config, name, transport, port, d.hosts(Role::QueryFrontend), false);
+        balance(d, &mut config, name, transport, port, d.hosts(Role::QueryFrontend), Unary::No);
     }
     telemetry::add(d, &mut config);
     config.servers.push(Server {
@@ -140,8 +140,15 @@ fn config(d: &Deployment) -> Config {
     config
 }
 
-/// A port whose requests are spread over workers that listen on the same port. Without workers, nobody listens. `whole`
-/// says whether requests over gRPC can be read to their end before they are passed on.
+/// Whether each request over gRPC is one message that is answered by one. Only then can it be read to its end before it is
+/// passed on, and so be sent again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unary {
+    Yes,
+    No,
+}
+
+/// A port whose requests are spread over workers that listen on the same port. Without workers, nobody listens.
 fn balance(
     d: &Deployment,
     config: &mut Config,
@@ -149,7 +156,7 @@ fn balance(
     transport: TransportProtocol,
     port: u16,
     hosts: BTreeSet<Host>,
-    whole: bool,
+    unary: Unary,
 ) {
     if hosts.is_empty() {
         return;
@@ -159,14 +166,24 @@ fn balance(
     let (kind, locations) = match transport {
         TransportProtocol::Http => (Kind::Http, BTreeMap::from([(root, Action::Http { upstream })])),
         TransportProtocol::Grpc => {
-            let mut locations = BTreeMap::from([(root, Action::Grpc { upstream, whole })]);
-            if whole {
-                locations.insert(Path::Exact(WHOLE_PATH.to_owned()), Action::Nothing);
-            }
+            let locations = match unary {
+                Unary::No => BTreeMap::from([(root, Action::Grpc { upstream, again: Again::Never })]),
+                Unary::Yes => {
+                    let fresh = format!("{name}-fresh");
+                    let unkept = Upstream { hosts: hosts.clone(), port, keepalive: None };
+                    config.upstreams.insert(fresh.clone(), unkept);
+                    let last = Action::Grpc { upstream: fresh.clone(), again: Again::Last };
+                    BTreeMap::from([
+                        (root, Action::Grpc { upstream, again: Again::At(fresh.clone()) }),
+                        (Path::Exact(WHOLE_PATH.to_owned()), Action::Nothing),
+                        (Path::Named(fresh), last),
+                    ])
+                }
+            };
             (Kind::Grpc, locations)
         }
     };
-    config.upstreams.insert(name.to_owned(), Upstream { hosts, port, keepalive: KEEPALIVE });
+    config.upstreams.insert(name.to_owned(), Upstream { hosts, port, keepalive: Some(KEEPALIVE) });
     config.servers.push(Server { listen: listen(d, port), name: d.unit_host.clone(), kind, locations });
 }
 

@@ -133,13 +133,13 @@ impl Proxy<'_> {
             path: match path {
                 Path::Exact(_) if url.path.is_empty() => "/".to_owned(),
                 Path::Exact(_) => url.path.clone(),
-                Path::Below(_) => format!("{}/", url.path.trim_end_matches('/')),
+                Path::Below(_) | Path::Named(_) => format!("{}/", url.path.trim_end_matches('/')),
             },
             authority: url.authority(),
             host: url.host.clone(),
         };
         let hosts = BTreeSet::from([url.host.clone()]);
-        self.upstreams.insert(upstream, Upstream { hosts, port: url.effective_port(), keepalive: KEEPALIVE });
+        self.upstreams.insert(upstream, Upstream { hosts, port: url.effective_port(), keepalive: Some(KEEPALIVE) });
         self.locations.insert(path, action);
     }
 }
