@@ -12,7 +12,7 @@ use juju_relations::tls_certificates::{
 use crate::deployment::Deployment;
 use crate::names::{Config, Endpoint};
 use crate::snapshot::{
-    CertificatesSnapshot, Host, Identity, KubernetesSnapshot, OwnSecret, RelationSnapshot, Snapshot,
+    CertificatesSnapshot, Host, Identity, KubernetesSnapshot, Look, OwnSecret, RelationSnapshot, Snapshot,
 };
 
 /// Relations of what is unlikely to be looked at by number.
@@ -80,6 +80,8 @@ impl Cluster {
             opened_ports: [].into(),
             certificates: self.certificates.clone(),
             kubernetes: KubernetesSnapshot::default(),
+            remembered: Look::default(),
+            look: None,
             now: NOW,
         }
     }

@@ -15,6 +15,7 @@ pub mod deployment;
 #[cfg(test)]
 mod fixtures;
 pub mod kubernetes;
+pub mod metrics;
 pub mod names;
 pub mod observe;
 pub mod plan;
@@ -24,7 +25,9 @@ pub mod status;
 pub mod tempo;
 pub mod work;
 
-use juju_ops::{Error, Hook, Status, ToolError};
+use std::time::Instant;
+
+use juju_ops::{Error, Event, Hook, Status, ToolError};
 
 use deployment::Deployment;
 use plan::Plan;
@@ -38,8 +41,12 @@ pub struct Surroundings {
     pub host: Host,
     /// Seconds since 1970, UTC.
     pub now: i64,
+    /// When the hook began.
+    pub began: Instant,
     /// The way to the Kubernetes API; `None` if the pod has none.
     pub kubernetes: Option<kubernetes::Access>,
+    /// Whether workers can be connected to. Where only Juju is simulated they cannot.
+    pub network: bool,
 }
 
 /// Runs one hook or action.
@@ -72,8 +79,13 @@ pub async fn dispatch(hook: Hook, around: Surroundings) -> Result<(), Error> {
 /// From what is there to what should be; nothing is changed.
 async fn decide(hook: &Hook, around: &Surroundings) -> Result<(Snapshot, Deployment, Plan), ToolError> {
     // On the heap: it waits for everything at once, and would make every future above as large.
-    let snapshot = Box::pin(observe::snapshot(hook, around)).await?;
-    let deployment = Deployment::validate(&snapshot);
+    let mut snapshot = Box::pin(observe::snapshot(hook, around)).await?;
+    let mut deployment = Deployment::validate(&snapshot);
+    // Juju's heartbeat: often enough for what seldom changes, and seldom enough for what costs connections.
+    if *hook.event() == Event::UpdateStatus && around.network && deployment.unmet().is_empty() {
+        snapshot.look = Some(Box::pin(observe::look(&deployment)).await);
+        deployment = Deployment::validate(&snapshot);
+    }
     let plan = plan::plan(&deployment);
     Ok((snapshot, deployment, plan))
 }
@@ -89,6 +101,7 @@ async fn reconcile(hook: &Hook, around: &Surroundings) -> Result<(), ToolError> 
     if let Some(status) = &statuses.app {
         hook.set_app_status(status).await?;
     }
+    apply::metrics(hook, around, &snapshot, &deployment, &applied).await;
     Ok(())
 }
 

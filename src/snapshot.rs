@@ -12,9 +12,11 @@ use std::net::IpAddr;
 
 use juju_ops::{Databag, HookEnv, Port, UnitName};
 use juju_pebble::{Layer, ServiceStatus};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::names::{Config, Container, Endpoint};
+use crate::tempo::Protocol;
 
 mod certificates;
 mod kubernetes;
@@ -45,8 +47,22 @@ pub struct Snapshot {
     pub certificates: CertificatesSnapshot,
     /// What Kubernetes holds of this application.
     pub kubernetes: KubernetesSnapshot,
+    /// What this unit remembers of the last look at the running cluster.
+    pub remembered: Look,
+    /// What a look in this hook has found; `None` if there was none.
+    pub look: Option<Look>,
     /// The time at which the hook began: seconds since 1970, UTC.
     pub now: i64,
+}
+
+/// What shows only in the running cluster. Somebody looks now and then, and the unit remembers it until the next time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// The version that Tempo says it has.
+    pub tempo_version: Option<String>,
+    /// Whether any worker takes connections for a protocol, of those that were on.
+    pub receivers: BTreeMap<Protocol, bool>,
 }
 
 /// Names of this unit, from the environment of the hook.
@@ -127,6 +143,8 @@ pub struct ContainerState {
     pub services: BTreeMap<String, ServiceStatus>,
     /// Those of [`plan::observed_files`](crate::plan::observed_files) that exist.
     pub files: BTreeMap<String, FileDigest>,
+    /// The page of the coordinator's own metrics, if the container has one.
+    pub metrics: Option<String>,
 }
 
 /// SHA-256 of a file. Files may hold secrets, so a snapshot keeps no content of theirs.

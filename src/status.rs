@@ -172,6 +172,7 @@ fn facts(d: &Deployment, applied: &Applied) -> Vec<(Whom, Status)> {
         let text = format!("metrics-generator disabled: relate {}", Endpoint::SendRemoteWrite);
         facts.push((Whom::Unit, Status::Active(text)));
     }
+    facts.extend(small(d).map(|text| (Whom::Everybody, Status::Active(text))));
     facts.push((Whom::Everybody, Status::Active(String::new())));
     facts
 }
@@ -211,11 +212,27 @@ fn notes(d: &Deployment, applied: &Applied) -> Vec<String> {
     let tls = d.tls.troubles.iter().filter(said).map(|trouble| tls_note(trouble, d.tls.is_on()));
     exporter
         .into_iter()
+        .chain(silent(d))
         .chain(tls)
         .chain(absent)
         .chain(without_kubernetes(d))
         .chain(d.findings.iter().map(ToString::to_string))
         .collect()
+}
+
+/// Receivers that are published and that nobody answers on.
+fn silent(d: &Deployment) -> Option<String> {
+    let silent = d.silent_receivers();
+    let names: Vec<&str> = silent.iter().map(|protocol| protocol.name()).collect();
+    (!names.is_empty()).then(|| format!("[receivers] no worker takes connections for {}", names.join(", ")))
+}
+
+/// A cluster that works, and may lose something with the first worker that it loses.
+fn small(d: &Deployment) -> Option<String> {
+    let below = d.below_recommended();
+    let below: Vec<String> =
+        below.iter().map(|(role, there, wanted)| format!("{} {there} of {wanted}", role.name())).collect();
+    (!below.is_empty()).then(|| format!("degraded, fewer workers than recommended: {}", below.join(", ")))
 }
 
 /// What only a person can change about Kubernetes.
@@ -329,7 +346,13 @@ fn list<'a>(roles: impl IntoIterator<Item = &'a Role>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixtures::{Cluster, complete};
+    use crate::fixtures::Cluster;
+    use crate::tempo::Protocol;
+
+    /// Nothing is missing.
+    fn whole() -> Cluster {
+        Cluster::default().with_s3().worker("tw", "all", 3)
+    }
 
     fn check(cluster: &Cluster, applied: &Applied, unit: (&str, &str), app: (&str, &str)) {
         let statuses = statuses(&cluster.deployment(), applied);
@@ -346,10 +369,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_most_important_first() {
         same(&Cluster::default(), ("blocked", "[consistency] no worker application related"));
-        same(&complete().without_s3(), ("blocked", "[s3] relate an S3 provider"));
-        same(&complete().s3_data(&[]), ("blocked", "[s3] credentials incomplete"));
+        same(&whole().without_s3(), ("blocked", "[s3] relate an S3 provider"));
+        same(&whole().s3_data(&[]), ("blocked", "[s3] credentials incomplete"));
         same(
-            &complete().s3_data(&[("access-key", "a"), ("bucket", "b"), ("endpoint", "c")]),
+            &whole().s3_data(&[("access-key", "a"), ("bucket", "b"), ("endpoint", "c")]),
             ("blocked", "[s3] credentials incomplete: s3:1 secret-key: missing"),
         );
         let some = || Cluster::default().with_s3();
@@ -365,7 +388,7 @@ mod tests {
                 "[consistency] roles missing: compactor, distributor, ingester, querier, query-frontend",
             ),
         );
-        same(&complete().without_s3().worker("w", "all", 0), ("blocked", "[s3] relate an S3 provider"));
+        same(&whole().without_s3().worker("w", "all", 0), ("blocked", "[s3] relate an S3 provider"));
         same(&some(), ("blocked", "[consistency] no worker application related"));
     }
 
@@ -390,17 +413,33 @@ mod tests {
     #[test]
     fn a_complete_cluster_is_active_and_says_what_is_off() {
         let disabled = "metrics-generator disabled: relate send-remote-write";
-        check(&complete(), &Applied::default(), ("active", disabled), ("active", ""));
-        let writes = complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        check(&whole(), &Applied::default(), ("active", disabled), ("active", ""));
+        let writes = whole().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         same(&writes, ("active", ""));
+        let two = Cluster::default().with_s3().worker("tw", "all", 2);
+        let two = two.remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        let small = "degraded, fewer workers than recommended: ingester 2 of 3";
+        same(&two, ("active", small));
+    }
+
+    #[test]
+    fn receivers_on_which_nobody_answers_are_named() {
+        let writes = whole().remote_write(&["http://prom-0.x:9090/api/v1/write"]).requirer(r#"["zipkin"]"#);
+        let mut d = writes.deployment();
+        // One of them is off by now.
+        let silent = [(Protocol::Zipkin, false), (Protocol::OtlpHttp, true), (Protocol::OtlpGrpc, false)];
+        d.look.receivers = silent.into();
+        let statuses = statuses(&d, &Applied::default());
+        let text = "[receivers] no worker takes connections for zipkin";
+        assert_eq!(statuses.unit, Status::Active(text.into()));
     }
 
     #[test]
     fn options_that_cannot_be_used_block() {
-        let mut cluster = complete();
+        let mut cluster = whole();
         cluster.config = Err("option always_enable_zipkin: expected a boolean".into());
         same(&cluster, ("blocked", "[config] option always_enable_zipkin: expected a boolean"));
-        let mut cluster = complete();
+        let mut cluster = whole();
         cluster.config.as_mut().unwrap().retention_period = 0;
         same(&cluster, ("blocked", "[config] retention-period: 0 is not from 1 to 87840 hours"));
     }
@@ -409,7 +448,7 @@ mod tests {
     fn what_happened_to_the_containers_concerns_the_unit() {
         use WorkloadOutcome::{ConfigRejected, Failed, NotRunning, Running, Unreachable, Untouched};
 
-        let ready = || complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        let ready = || whole().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         let with = |nginx, exporter, unit| {
             check(&ready(), &Applied { nginx, exporter, ..Applied::default() }, unit, ("active", ""));
         };
@@ -432,14 +471,14 @@ mod tests {
 
     #[test]
     fn bad_data_of_others_are_named_and_stop_nobody() {
-        let cluster = complete()
+        let cluster = whole()
             .remote_write(&["http://prom-0.x:9090/api/v1/write"])
             .requirer(r#"["otlp_grpc", "jaeger_http_thrift"]"#)
             .requirer("rubbish");
         let unit = "tracing:100 receivers: unknown protocol jaeger_http_thrift (jaeger_thrift_http is probably meant); \
                     tracing:101 receivers: not valid JSON";
         check(&cluster, &Applied::default(), ("active", unit), ("active", ""));
-        let many = (0..6).fold(complete(), |cluster, _| cluster.requirer("rubbish"));
+        let many = (0..6).fold(whole(), |cluster, _| cluster.requirer("rubbish"));
         let message = statuses(&many.deployment(), &Applied::default()).unit.message().to_owned();
         assert!(
             message.starts_with("metrics-generator disabled") && message.ends_with("; and 2 more"),
@@ -453,7 +492,7 @@ mod tests {
             kubernetes: KubernetesOutcome { troubles: vec![(task, failure)], rolling_out: false },
             ..Applied::default()
         };
-        let ready = || complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        let ready = || whole().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         let denied = with(KubernetesTask::Read, Failure::Denied("statefulsets.apps is forbidden".into()));
         let text = "[kubernetes] run `juju trust tempo --scope=cluster`: reading the application's objects: not allowed: \
                     statefulsets.apps is forbidden";
@@ -485,12 +524,12 @@ mod tests {
         let kubernetes = KubernetesOutcome { troubles: Vec::new(), rolling_out: true };
         let applied = Applied { kubernetes, ..Applied::default() };
         let text = "[kubernetes] waiting for the pods to be replaced, because their template has changed";
-        check(&complete(), &applied, ("waiting", text), ("waiting", text));
+        check(&whole(), &applied, ("waiting", text), ("waiting", text));
     }
 
     #[test]
     fn limits_that_are_none_block_and_limits_that_cannot_be_set_are_a_note() {
-        let mut cluster = complete().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
+        let mut cluster = whole().remote_write(&["http://prom-0.x:9090/api/v1/write"]);
         cluster.config.as_mut().unwrap().memory_limit = Some("lots".into());
         same(
             &cluster,
@@ -503,7 +542,7 @@ mod tests {
 
     #[test]
     fn a_follower_leaves_the_application_alone() {
-        let mut cluster = complete();
+        let mut cluster = whole();
         cluster.leader = false;
         assert_eq!(statuses(&cluster.deployment(), &Applied::default()).app, None);
     }

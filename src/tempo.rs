@@ -35,6 +35,8 @@ pub struct Generation {
     pub roles: &'static [Role],
     /// The roles without which a cluster does not work.
     pub required: &'static [Role],
+    /// How many workers of each role a cluster should have, so that one that is away takes nothing with it.
+    pub recommended: &'static [(Role, usize)],
     /// The format of new blocks.
     pub block_version: &'static str,
 }
@@ -55,6 +57,15 @@ pub const TEMPO_2: Generation = Generation {
         Role::QueryFrontend,
     ],
     required: &[Role::Compactor, Role::Distributor, Role::Ingester, Role::Querier, Role::QueryFrontend],
+    // Each span is written to three ingesters where there are three.
+    recommended: &[
+        (Role::Compactor, 1),
+        (Role::Distributor, 1),
+        (Role::Ingester, 3),
+        (Role::MetricsGenerator, 1),
+        (Role::Querier, 1),
+        (Role::QueryFrontend, 1),
+    ],
     block_version: "vParquet4",
 };
 

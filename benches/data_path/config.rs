@@ -11,7 +11,7 @@ use tempo_coordinator::deployment::Deployment;
 use tempo_coordinator::names::{Config, Endpoint};
 use tempo_coordinator::plan::{self, nginx::CONFIG_PATH};
 use tempo_coordinator::snapshot::{
-    CertificatesSnapshot, Host, Identity, KubernetesSnapshot, RelationSnapshot, Snapshot,
+    CertificatesSnapshot, Host, Identity, KubernetesSnapshot, Look, RelationSnapshot, Snapshot,
 };
 
 /// The configuration that the Python charm would generate.
@@ -67,6 +67,8 @@ pub(crate) fn generated(workers: usize) -> Result<String> {
         opened_ports: BTreeSet::new(),
         certificates: CertificatesSnapshot::default(),
         kubernetes: KubernetesSnapshot::default(),
+        remembered: Look::default(),
+        look: None,
         now: 1_790_000_000,
     };
     let plan = plan::plan(&Deployment::validate(&snapshot));

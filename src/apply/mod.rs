@@ -17,11 +17,15 @@ pub(crate) mod kubernetes;
 mod workload;
 
 use juju_ops::{Hook, RelationId, Scope, ToolError};
+use juju_pebble::FileWrite;
 
 use crate::Surroundings;
-use crate::names::Container;
+use crate::deployment::Deployment;
+use crate::metrics::{self, Took};
+use crate::names::{Container, Endpoint};
+use crate::observe::LOOK_KEY;
 use crate::plan::{Plan, Workload};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ContainerSnapshot, Snapshot};
 use crate::status::{Applied, WorkloadOutcome};
 
 /// Carries out a plan against what `snapshot` saw.
@@ -38,12 +42,56 @@ pub async fn apply(
     )
     .await;
     plan_databags(hook, plan);
+    remember(hook, snapshot).await?;
     hook.commit().await?;
     if let Some(ports) = &plan.ports {
         hook.set_ports(ports.iter().copied()).await?;
     }
     let kubernetes = kubernetes::apply(around.kubernetes.as_ref(), snapshot, &plan.kubernetes).await;
     Ok(Applied { nginx, exporter, kubernetes })
+}
+
+/// Keeps what a look has found, and tells Juju the version of Tempo, where that is news.
+async fn remember(hook: &Hook, snapshot: &Snapshot) -> Result<(), ToolError> {
+    let Some(look) = snapshot.look.as_ref().filter(|look| **look != snapshot.remembered) else {
+        return Ok(());
+    };
+    if let Err(error) = hook.state().set(LOOK_KEY, look) {
+        // It is a few words, and Juju takes them.
+        tracing::warn!("{error}");
+    }
+    match &look.tempo_version {
+        Some(version) if look.tempo_version != snapshot.remembered.tempo_version => {
+            hook.set_workload_version(version).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hands the page of the coordinator's own metrics to nginx, while somebody reads it. It is about this very hook, so it
+/// comes last, and is the one thing that a hook writes in which nothing has changed.
+pub async fn metrics(
+    hook: &Hook,
+    around: &Surroundings,
+    snapshot: &Snapshot,
+    d: &Deployment,
+    applied: &Applied,
+) {
+    let ContainerSnapshot::Reachable(seen) = snapshot.container(Container::Nginx) else { return };
+    let is_read = !d.links.of(Endpoint::MetricsEndpoint).is_empty() && d.unmet().is_empty();
+    if !is_read || applied.nginx != WorkloadOutcome::Running {
+        return;
+    }
+    let took = Took {
+        event: hook.event().name(),
+        seconds: around.began.elapsed().as_secs_f64(),
+        tool_calls: hook.tool_calls(),
+    };
+    let page = metrics::page(seen.metrics.as_deref(), d, &took);
+    let file = FileWrite { path: metrics::PAGE_PATH.to_owned(), content: page.into_bytes(), mode: 0o644 };
+    if let Err(error) = hook.container(Container::Nginx.as_str()).write_file(&file).await {
+        tracing::debug!("the page of metrics was not written: {error}");
+    }
 }
 
 /// The differences that [`apply`] would make up for, one line each, without any value.

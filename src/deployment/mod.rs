@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::names::Endpoint;
 use crate::secret::Secret;
-use crate::snapshot::{Identity, RelationSnapshot, Snapshot};
+use crate::snapshot::{Identity, Look, RelationSnapshot, Snapshot};
 use crate::tempo::{Generation, Protocol, Role, TEMPO_2, TransportProtocol};
 
 pub mod address;
@@ -72,6 +72,10 @@ pub struct Deployment {
     pub mesh: mesh::Mesh,
     /// What Kubernetes holds.
     pub kubernetes: kubernetes::Kubernetes,
+    /// What the last look at the running cluster has found.
+    pub look: Look,
+    /// The time at which the hook began: seconds since 1970, UTC.
+    pub now: i64,
     /// Relations of endpoints to which something is always written.
     pub links: Links,
     /// What other charms, or the pod, got wrong.
@@ -297,6 +301,8 @@ impl Deployment {
             mesh: mesh::mesh(snapshot, &mut findings),
             peers: peers::peers(&related(Endpoint::Peers), &mut findings),
             kubernetes: kubernetes::kubernetes(snapshot),
+            look: snapshot.look.as_ref().unwrap_or(&snapshot.remembered).clone(),
+            now: snapshot.now,
             tls,
             ingress,
             links: Links(Endpoint::ALL.iter().map(|endpoint| (*endpoint, ids(*endpoint))).collect()),
@@ -356,6 +362,20 @@ impl Deployment {
     /// Where the workers with any role are.
     pub fn worker_hosts(&self) -> BTreeSet<Host> {
         worker_hosts(&self.tempo, &self.workers)
+    }
+
+    /// The roles with fewer workers than are recommended, with how many there are and should be. Those that the
+    /// cluster cannot do without and that nobody plays are told of elsewhere.
+    pub fn below_recommended(&self) -> Vec<(Role, usize, usize)> {
+        let counted =
+            self.tempo.recommended.iter().map(|(role, wanted)| (*role, self.hosts(*role).len(), *wanted));
+        counted.filter(|(_, there, wanted)| there < wanted).collect()
+    }
+
+    /// The protocols that are on and that no worker took a connection for at the last look.
+    pub fn silent_receivers(&self) -> BTreeSet<Protocol> {
+        let is_silent = |protocol: &Protocol| self.look.receivers.get(protocol) == Some(&false);
+        self.active_protocols().into_iter().filter(is_silent).collect()
     }
 
     /// Whether units exist that will play this role as soon as they have said where they are.

@@ -54,6 +54,8 @@ pub struct CertifiedKey {
     pub ca: String,
     /// The host names in the certificate.
     pub names: BTreeSet<String>,
+    /// When the certificate ends: seconds since 1970, UTC.
+    pub not_after: i64,
 }
 
 /// What is asked of an authority.
@@ -208,7 +210,7 @@ pub(super) fn tls(
         troubles.push(Trouble::Pending);
     }
     let in_use = used.zip(key.as_ref()).and_then(|((chain, ca), (key, secret))| {
-        let names = ParsedCertificate::parse(chain.first()?).ok()?.sans_dns;
+        let parsed = ParsedCertificate::parse(chain.first()?).ok()?;
         Some(CertifiedKey {
             key: Secret::new(key.to_pem()),
             key_secret: secret.id.clone(),
@@ -221,7 +223,8 @@ pub(super) fn tls(
                 .collect(),
             chain,
             ca,
-            names,
+            names: parsed.sans_dns,
+            not_after: parsed.not_after,
         })
     });
     // What an authority takes back is not to be used, and not to be waited for either.

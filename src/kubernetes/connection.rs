@@ -137,8 +137,11 @@ impl Connection {
     }
 }
 
-/// TLS that trusts one authority.
-fn tls(ca: &str) -> Result<TlsConnector, String> {
+/// TLS that trusts one authority, or those of one text.
+///
+/// # Errors
+/// If there is no certificate in it.
+pub(crate) fn tls(ca: &str) -> Result<TlsConnector, String> {
     let odd = |error: &dyn std::fmt::Display| format!("ca.crt: {error}");
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {

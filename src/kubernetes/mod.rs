@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use client::{Client, Kind};
+pub(crate) use connection::tls;
 pub use read::Reading;
 
 use crate::secret::Secret;

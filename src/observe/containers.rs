@@ -3,6 +3,7 @@
 use juju_ops::Hook;
 use juju_pebble::Error;
 
+use crate::metrics;
 use crate::names::Container;
 use crate::plan::observed_files;
 use crate::snapshot::{ContainerSnapshot, ContainerState, FileDigest};
@@ -29,11 +30,14 @@ async fn state(hook: &Hook, container: Container) -> Result<ContainerState, Erro
     let plan = pebble.plan().await?;
     let services = pebble.services(&[]).await?;
     let files = pebble.read_files(paths).await?;
+    let metrics = paths.iter().zip(&files).find(|(path, _)| **path == metrics::PAGE_PATH);
+    let metrics = metrics.and_then(|(_, content)| String::from_utf8(content.clone()?).ok());
     let digest =
         |(path, content): (&&str, Option<Vec<u8>>)| Some(((*path).to_owned(), FileDigest::of(content?)));
     Ok(ContainerState {
         plan,
         services: services.into_iter().map(|service| (service.name, service.current)).collect(),
         files: paths.iter().zip(files).filter_map(digest).collect(),
+        metrics,
     })
 }

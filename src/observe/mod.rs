@@ -6,16 +6,18 @@ mod certificates;
 mod containers;
 mod host;
 mod kubernetes;
+mod look;
 mod relations;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use futures_util::future::{join_all, try_join, try_join_all, try_join5};
+use futures_util::future::{join_all, try_join, try_join_all, try_join3, try_join5};
 use juju_ops::{ConfigError, Hook, HookEnv, ToolError};
 
 pub use host::host;
+pub use look::{KEY as LOOK_KEY, look};
 
 use crate::Surroundings;
 use crate::kubernetes::Access;
@@ -28,7 +30,9 @@ pub fn surroundings(root: &Path, env: &HookEnv) -> Surroundings {
     Surroundings {
         host: host(root, env),
         now: i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX),
+        began: Instant::now(),
         kubernetes: Access::of_pod(|name| std::env::var(name).ok()),
+        network: true,
     }
 }
 
@@ -56,9 +60,10 @@ pub async fn snapshot(hook: &Hook, around: &Surroundings) -> Result<Snapshot, To
             .map(async |container| (*container, containers::see(hook, *container).await));
         Ok(join_all(seen).await)
     };
-    let more = try_join(certificates::see(hook), kubernetes::see(around.kubernetes.as_ref(), hook));
+    let kubernetes = kubernetes::see(around.kubernetes.as_ref(), hook);
+    let more = try_join3(certificates::see(hook), kubernetes, look::remembered(hook));
     let juju = try_join5(leader, config, relations, containers, hook.opened_ports());
-    let ((leader, config, relations, containers, opened_ports), (certificates, kubernetes)) =
+    let ((leader, config, relations, containers, opened_ports), (certificates, kubernetes, remembered)) =
         try_join(juju, more).await?;
 
     let identity = Identity::of(hook.env(), leader);
@@ -72,6 +77,8 @@ pub async fn snapshot(hook: &Hook, around: &Surroundings) -> Result<Snapshot, To
         opened_ports,
         certificates,
         kubernetes,
+        remembered,
+        look: None,
         now: around.now,
     })
 }

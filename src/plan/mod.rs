@@ -14,6 +14,7 @@ use juju_relations::Wire;
 use serde::{Serialize, Serializer};
 
 use crate::deployment::{Deployment, Unmet};
+use crate::metrics;
 use crate::names::{Container, Endpoint};
 use crate::secret::Secret;
 use crate::tempo::Protocol;
@@ -175,7 +176,7 @@ impl Plan {
 /// The files whose content decides whether something has to be written, by container.
 ///
 /// Of `nginx`: its configuration, what belongs to TLS, and the records of which of that the running nginx has loaded
-/// and the trust store was built with. Of the exporter: its web configuration and what that refers to. A file that
+/// and the trust store was built with, and the page of the coordinator's metrics. Of the exporter: its web configuration and what that refers to. A file that
 /// does not exist is left out of [`ContainerState::files`](crate::snapshot::ContainerState::files); a container in
 /// which one exists, but cannot be read, counts as unreachable.
 pub const fn observed_files(container: Container) -> &'static [&'static str] {
@@ -187,6 +188,7 @@ pub const fn observed_files(container: Container) -> &'static [&'static str] {
             nginx::CERTIFICATE_PATH,
             nginx::CA_PATH,
             nginx::TRUSTED_PATH,
+            metrics::PAGE_PATH,
         ],
         Container::NginxPrometheusExporter => &[
             exporter::WEB_CONFIG_PATH,

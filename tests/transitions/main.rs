@@ -10,6 +10,7 @@ mod ingress;
 mod interfaces;
 mod kubernetes;
 mod mesh;
+mod own_metrics;
 mod published;
 mod receivers;
 mod scene;

@@ -1,6 +1,7 @@
 //! Scenes to start from, and the charm to run in them.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use juju_ops::Hook;
 use juju_sim::{Backend, CharmMeta, Container, Context, Event, ExecHandler, Outcome, Relation, State};
@@ -49,7 +50,7 @@ pub(crate) async fn charm_with(
         nameserver: Some("10.152.183.10".parse().expect("an address")),
         ipv6: false,
     };
-    let around = Surroundings { host, now: NOW, kubernetes };
+    let around = Surroundings { host, now: NOW, began: Instant::now(), kubernetes, network: false };
     tempo_coordinator::dispatch(hook, around).await
 }
 

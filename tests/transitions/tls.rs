@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
+use std::time::Instant;
 
 use juju_relations::Wire;
 use juju_relations::tls_certificates::{
@@ -54,7 +55,9 @@ fn run_in(context: &Context, state: &State, event: Event, now: i64) -> Outcome {
             nameserver: Some("10.152.183.10".parse().expect("an address")),
             ipv6: false,
         };
-        tempo_coordinator::dispatch(hook, Surroundings { host, now, kubernetes: None }).await
+        let began = Instant::now();
+        let around = Surroundings { host, now, began, kubernetes: None, network: false };
+        tempo_coordinator::dispatch(hook, around).await
     })
 }
 

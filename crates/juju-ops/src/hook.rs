@@ -45,7 +45,7 @@ pub struct Hook {
 struct Inner {
     env: HookEnv,
     event: Event,
-    tools: Arc<dyn HookTools>,
+    tools: Arc<Watched>,
     containers: Containers,
     reads: Mutex<HashMap<String, Arc<OnceCell<Vec<u8>>>>>,
     writes: Mutex<BTreeMap<(RelationId, Scope), Changes>>,
@@ -110,6 +110,11 @@ impl Hook {
     /// Who and where this unit is.
     pub fn env(&self) -> &HookEnv {
         &self.inner.env
+    }
+
+    /// How many hook tools were called so far in this hook, those for the log left out. What is remembered costs no call.
+    pub fn tool_calls(&self) -> u64 {
+        self.inner.tools.calls()
     }
 
     /// Relations of an endpoint by ascending number, without one that is breaking.
@@ -232,8 +237,8 @@ impl Hook {
     }
 
     /// Whoever runs the hook tools.
-    pub(crate) fn tools(&self) -> &Arc<dyn HookTools> {
-        &self.inner.tools
+    pub(crate) fn tools(&self) -> &dyn HookTools {
+        &*self.inner.tools
     }
 
     /// What the unit keeps, as texts.
@@ -260,7 +265,7 @@ impl Hook {
         let args: Vec<String> = args.into_iter().collect();
         let key = std::iter::once(tool).chain(args.iter().map(String::as_str)).collect::<Vec<_>>().join("\0");
         let cell = lock(&self.inner.reads).entry(key).or_default().clone();
-        let answer = cell.get_or_try_init(|| checked(&**self.tools(), ToolCall::new(tool, args))).await?;
+        let answer = cell.get_or_try_init(|| checked(self.tools(), ToolCall::new(tool, args))).await?;
         decoded(tool, answer)
     }
 
@@ -270,12 +275,12 @@ impl Hook {
         tool: &'static str,
         args: impl IntoIterator<Item = String>,
     ) -> Result<T, ToolError> {
-        decoded(tool, &checked(&**self.tools(), ToolCall::new(tool, args)).await?)
+        decoded(tool, &checked(self.tools(), ToolCall::new(tool, args)).await?)
     }
 
     /// Runs a tool that changes something.
     pub(crate) async fn change(&self, call: ToolCall) -> Result<(), ToolError> {
-        checked(&**self.tools(), call).await.map(drop)
+        checked(self.tools(), call).await.map(drop)
     }
 
     /// Forgets what a tool answered, after its answer was changed.

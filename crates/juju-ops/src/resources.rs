@@ -25,7 +25,7 @@ impl Hook {
     pub async fn resource(&self, name: &str) -> Result<PathBuf, ToolError> {
         use std::os::unix::ffi::OsStringExt as _;
         let tool = "resource-get";
-        let mut path = checked(&**self.tools(), ToolCall::new(tool, ["--", name])).await?;
+        let mut path = checked(self.tools(), ToolCall::new(tool, ["--", name])).await?;
         // This tool ends its output without a line feed; another version, or a wrapper, may not.
         if path.ends_with(b"\n") {
             path.pop();

@@ -485,7 +485,7 @@ impl<'h> Secrets<'h> {
         let mut args = how.args();
         args.extend(["--owner", owner.word(), "--"].map(str::to_owned));
         args.extend(files.args());
-        let stdout = checked(&**self.hook.tools(), ToolCall::new(tool, args)).await?;
+        let stdout = checked(self.hook.tools(), ToolCall::new(tool, args)).await?;
         self.forget();
         Ok(SecretId::new(String::from_utf8_lossy(&stdout).trim()))
     }

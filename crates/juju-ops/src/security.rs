@@ -20,7 +20,10 @@
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -119,11 +122,17 @@ fn render(appid: &str, now: SystemTime, Fields { severity, event, description }:
 pub(crate) struct Watched {
     tools: Arc<dyn HookTools>,
     told: Mutex<BTreeSet<&'static str>>,
+    calls: AtomicU64,
 }
 
 impl Watched {
     pub(crate) fn new(tools: Arc<dyn HookTools>) -> Self {
-        Self { tools, told: Mutex::default() }
+        Self { tools, told: Mutex::default(), calls: AtomicU64::default() }
+    }
+
+    /// How many tools were called so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     fn look(&self, tool: &'static str, output: &ToolOutput) {
@@ -143,6 +152,7 @@ impl Watched {
 impl HookTools for Watched {
     fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<ToolOutput, TransportError>> {
         let tool = call.tool;
+        self.calls.fetch_add(1, Ordering::Relaxed);
         // Begun here and not when somebody waits for it: calls keep their order.
         let answer = self.tools.call(call);
         Box::pin(async move {

@@ -131,13 +131,37 @@ impl Outcome {
     /// When something was written, with a list of it.
     #[track_caller]
     pub fn assert_nothing_written(&self) -> &Self {
+        let written = self.written(|_, _| false);
+        assert!(written.is_empty(), "the hook wrote:\n{}", written.join("\n"));
+        self
+    }
+
+    /// Panics unless the hook wrote this one file, once, and changed nothing else.
+    ///
+    /// # Panics
+    /// When it did not, with a list of what else was written.
+    #[track_caller]
+    pub fn assert_only_pushed(&self, container: &str, path: &str) -> &Self {
+        let is_it = |at: &str, event: &PebbleEvent| {
+            at == container && matches!(event, PebbleEvent::Push { path: pushed, .. } if pushed == path)
+        };
+        let written = self.written(is_it);
+        assert!(written.is_empty(), "the hook wrote:\n{}", written.join("\n"));
+        let events = self.pebble.iter().flat_map(|(at, events)| events.iter().map(move |event| (at, event)));
+        let times = events.filter(|(at, event)| is_it(at, event)).count();
+        assert_eq!(times, 1, "how often {path} was written into {container}");
+        self
+    }
+
+    /// Everything that was changed, a line each, but for what is expected in containers.
+    fn written(&self, expected: impl Fn(&str, &PebbleEvent) -> bool) -> Vec<String> {
         let mut written: Vec<String> =
             self.writes().map(|call| format!("{} {:?}", call.tool, call.args)).collect();
         for (container, events) in &self.pebble {
-            written.extend(events.iter().map(|event| format!("{container}: {event:?}")));
+            let unexpected = events.iter().filter(|event| !expected(container, event));
+            written.extend(unexpected.map(|event| format!("{container}: {event:?}")));
         }
-        assert!(written.is_empty(), "the hook wrote:\n{}", written.join("\n"));
-        self
+        written
     }
 
     /// Panics unless the hook ended well and the agent has nothing to tell the controller afterwards. This is stricter

@@ -125,6 +125,11 @@ pub(super) enum Action {
     },
     /// Counters of connections and requests.
     StubStatus,
+    /// A file, as text that Prometheus reads.
+    Metrics {
+        /// Its absolute path.
+        file: &'static str,
+    },
 }
 
 impl Display for Config {
@@ -292,22 +297,22 @@ impl Action {
         let matching: &[&str] = match path {
             Path::Exact(path) => &["=", path],
             Path::Below(path) => &[path],
+            Path::Named(name) => &[&format!("@{name}")],
         };
         out.block("location", matching, |out| match self {
             Self::Grpc { upstream, again } => {
                 if let Again::At(name) = again {
                     // nginx never reads requests ahead for gRPC, but the copy that it makes for somebody else does. Without it,
-            Path::Named(name) => &[&format!("@{name}")],
                     // whatever has been sent on a connection that turns out to be closed is answered with 502.
                     out.line("mirror", &[WHOLE_PATH])?;
+                    // nginx 1.28 sends a request again with the number that its stream had on the connection that broke,
+                    // which the next worker refuses. Elsewhere it is written anew, with the right number.
+                    out.line("error_page", &["502", "504", "=", &format!("@{name}")])?;
                 }
                 out.line("grpc_pass", &[&format!("grpc{s}://{upstream}")])
             }
             Self::Nothing => {
                 out.line("internal", &[])?;
-                    // nginx 1.28 sends a request again with the number that its stream had on the connection that broke,
-                    // which the next worker refuses. Elsewhere it is written anew, with the right number.
-                    out.line("error_page", &["502", "504", "=", &format!("@{name}")])?;
                 out.line("return", &["204"])
             }
             Self::Http { upstream } => out.line("proxy_pass", &[&format!("http{s}://{upstream}")]),
@@ -323,6 +328,11 @@ impl Action {
                 out.line("proxy_pass", &[&format!("{scheme}://{upstream}{path}")])
             }
             Self::StubStatus => out.line("stub_status", &[]),
+            Self::Metrics { file } => {
+                out.block("types", &[], |_| Ok(()))?;
+                out.line("default_type", &["'text/plain; version=0.0.4; charset=utf-8'"])?;
+                out.line("alias", &[file])
+            }
         })
     }
 }

@@ -19,12 +19,15 @@ use juju_pebble::{Layer, Override, Service, Startup};
 use crate::deployment::Deployment;
 use crate::deployment::address::Host;
 use crate::deployment::tls::CertifiedKey;
-use crate::names::Container;
+use crate::metrics;
+use crate::names::{Container, Endpoint};
 use crate::tempo::{self, Role, TransportProtocol};
 
 use config::{Action, Again, Config, Kind, Path, Server, Tls, Upstream, WHOLE_PATH};
 
-pub use telemetry::{About, loki_urls, metrics_path, remote_write_urls, tracing_urls};
+pub use telemetry::{
+    About, COORDINATOR_METRICS_PATH, loki_urls, metrics_path, remote_write_urls, tracing_urls,
+};
 
 use super::{PlannedFile, Workload};
 
@@ -66,6 +69,9 @@ pub(super) fn workload(d: &Deployment) -> Workload {
     match d.tls.in_use() {
         Some(certified) => files.append(&mut tls_files(certified)),
         None => absent.extend([PAIR_PATH, CERTIFICATE_PATH, CA_PATH].map(str::to_owned)),
+    }
+    if d.links.of(Endpoint::MetricsEndpoint).is_empty() {
+        absent.insert(metrics::PAGE_PATH.to_owned());
     }
     Workload {
         container: Container::Nginx,

@@ -10,6 +10,7 @@ use juju_ops::UnitName;
 
 use crate::deployment::Deployment;
 use crate::deployment::address::{Host, Url};
+use crate::metrics::PAGE_PATH;
 use crate::snapshot::FileDigest;
 use crate::tempo::{self, Protocol};
 
@@ -33,6 +34,9 @@ impl About {
         }
     }
 }
+
+/// Where the coordinator's own metrics are found, on each of its units.
+pub const COORDINATOR_METRICS_PATH: &str = "/coordinator/metrics";
 
 /// Few requests, each of some size: one connection that stays open is enough.
 const KEEPALIVE: u32 = 2;
@@ -97,6 +101,8 @@ pub(super) fn add(d: &Deployment, config: &mut Config) {
     if proxy.locations.is_empty() {
         return;
     }
+    let own = Path::Exact(COORDINATOR_METRICS_PATH.to_owned());
+    proxy.locations.insert(own, Action::Metrics { file: PAGE_PATH });
     for (unit, url) in &d.telemetry.loki {
         proxy.pass(&format!("loki-{}", unit.dashed()), Path::Exact(loki_path(unit)), url);
     }
@@ -139,7 +145,8 @@ impl Proxy<'_> {
             host: url.host.clone(),
         };
         let hosts = BTreeSet::from([url.host.clone()]);
-        self.upstreams.insert(upstream, Upstream { hosts, port: url.effective_port(), keepalive: Some(KEEPALIVE) });
+        self.upstreams
+            .insert(upstream, Upstream { hosts, port: url.effective_port(), keepalive: Some(KEEPALIVE) });
         self.locations.insert(path, action);
     }
 }
