@@ -27,7 +27,9 @@ pub mod work;
 
 use std::time::Instant;
 
+use juju_ops::traces::Destination;
 use juju_ops::{Error, Event, Hook, Status, ToolError};
+use tracing::{Instrument as _, info_span};
 
 use deployment::Deployment;
 use plan::Plan;
@@ -79,14 +81,21 @@ pub async fn dispatch(hook: Hook, around: Surroundings) -> Result<(), Error> {
 /// From what is there to what should be; nothing is changed.
 async fn decide(hook: &Hook, around: &Surroundings) -> Result<(Snapshot, Deployment, Plan), ToolError> {
     // On the heap: it waits for everything at once, and would make every future above as large.
-    let mut snapshot = Box::pin(observe::snapshot(hook, around)).await?;
-    let mut deployment = Deployment::validate(&snapshot);
+    let mut snapshot = Box::pin(observe::snapshot(hook, around)).instrument(info_span!("observe")).await?;
+    let mut deployment = info_span!("validate").in_scope(|| Deployment::validate(&snapshot));
     // Juju's heartbeat: often enough for what seldom changes, and seldom enough for what costs connections.
     if *hook.event() == Event::UpdateStatus && around.network && deployment.unmet().is_empty() {
-        snapshot.look = Some(Box::pin(observe::look(&deployment)).await);
-        deployment = Deployment::validate(&snapshot);
+        let look = Box::pin(observe::look(&deployment)).instrument(info_span!("look"));
+        snapshot.look = Some(look.await);
+        deployment = info_span!("validate").in_scope(|| Deployment::validate(&snapshot));
     }
-    let plan = plan::plan(&deployment);
+    let plan = info_span!("plan").in_scope(|| plan::plan(&deployment));
+    match &plan.traces {
+        Some(plan::traces::Traces { url, ca }) => {
+            hook.traces().send_to(Destination { url: url.clone(), ca: ca.clone() });
+        }
+        None => hook.traces().off(),
+    }
     Ok((snapshot, deployment, plan))
 }
 
@@ -95,13 +104,19 @@ async fn reconcile(hook: &Hook, around: &Surroundings) -> Result<(), ToolError> 
     for finding in &deployment.findings {
         tracing::warn!("{finding}");
     }
-    let applied = apply::apply(hook, around, &snapshot, &plan).await?;
+    let applied = apply::apply(hook, around, &snapshot, &plan).instrument(info_span!("apply")).await?;
     let statuses = status::statuses(&deployment, &applied);
-    hook.set_unit_status(&statuses.unit).await?;
-    if let Some(status) = &statuses.app {
-        hook.set_app_status(status).await?;
+    async {
+        hook.set_unit_status(&statuses.unit).await?;
+        if let Some(status) = &statuses.app {
+            hook.set_app_status(status).await?;
+        }
+        Ok::<_, ToolError>(())
     }
-    apply::metrics(hook, around, &snapshot, &deployment, &applied).await;
+    .instrument(info_span!("status"))
+    .await?;
+    let metrics = apply::metrics(hook, around, &snapshot, &deployment, &applied);
+    metrics.instrument(info_span!("metrics")).await;
     Ok(())
 }
 

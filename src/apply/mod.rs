@@ -18,6 +18,7 @@ mod workload;
 
 use juju_ops::{Hook, RelationId, Scope, ToolError};
 use juju_pebble::FileWrite;
+use tracing::{Instrument as _, info_span};
 
 use crate::Surroundings;
 use crate::deployment::Deployment;
@@ -35,19 +36,25 @@ pub async fn apply(
     snapshot: &Snapshot,
     plan: &Plan,
 ) -> Result<Applied, ToolError> {
-    certificates::apply(hook, snapshot, plan).await?;
+    certificates::apply(hook, snapshot, plan).instrument(info_span!("certificates")).await?;
     let (nginx, exporter) = futures_util::future::join(
         container(hook, snapshot, Container::Nginx, plan.nginx.as_ref()),
         container(hook, snapshot, Container::NginxPrometheusExporter, plan.exporter.as_ref()),
     )
     .await;
     plan_databags(hook, plan);
-    remember(hook, snapshot).await?;
-    hook.commit().await?;
-    if let Some(ports) = &plan.ports {
-        hook.set_ports(ports.iter().copied()).await?;
+    async {
+        remember(hook, snapshot).await?;
+        hook.commit().await
     }
-    let kubernetes = kubernetes::apply(around.kubernetes.as_ref(), snapshot, &plan.kubernetes).await;
+    .instrument(info_span!("databags"))
+    .await?;
+    if let Some(ports) = &plan.ports {
+        hook.set_ports(ports.iter().copied()).instrument(info_span!("ports")).await?;
+    }
+    let kubernetes = kubernetes::apply(around.kubernetes.as_ref(), snapshot, &plan.kubernetes)
+        .instrument(info_span!("kubernetes"))
+        .await;
     Ok(Applied { nginx, exporter, kubernetes })
 }
 
@@ -129,7 +136,11 @@ async fn container(
 ) -> WorkloadOutcome {
     let pebble = hook.container(container.as_str());
     match planned {
-        Some(planned) => workload::apply(&*pebble, snapshot.container(container), planned).await,
+        Some(planned) => {
+            workload::apply(&*pebble, snapshot.container(container), planned)
+                .instrument(info_span!("container", otel.name = container.as_str()))
+                .await
+        }
         None => workload::as_seen(snapshot.container(container)),
     }
 }

@@ -9,6 +9,8 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind, Resource as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
+use tracing::field::Empty;
+use tracing::{Instrument as _, info_span};
 
 use super::connection::{Answer, Connection};
 use super::{Access, Failure};
@@ -142,16 +144,31 @@ impl Client {
 
     async fn call(&self, request: Result<Request<Vec<u8>>, RequestError>) -> Result<Value, Failure> {
         let request = request.map_err(|error| Failure::Nonsense(short(&error.to_string())))?;
+        let span = info_span!(
+            "kubernetes-call",
+            otel.name = %format_args!("{} {}", request.method(), request.uri().path()),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.response.status_code = Empty,
+        );
+        let answer = self.send(request).instrument(span.clone()).await;
+        match &answer {
+            Ok(answer) => drop(span.record("http.response.status_code", answer.status)),
+            Err(_) => drop(span.record("otel.status_code", "ERROR")),
+        }
+        meaning(&answer?)
+    }
+
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Answer, Failure> {
         // Boxed, since what a call keeps is large, and several are made at once.
         let sent = Box::pin(self.connection.send(request, CALL));
-        let answer = match timeout_at(self.deadline, sent).await {
+        match timeout_at(self.deadline, sent).await {
             Ok(answer) => answer.map_err(|failure| match failure {
                 Failure::Unreachable(reason) => Failure::Unreachable(short(&reason)),
                 other => other,
-            })?,
-            Err(_) => return Err(Failure::Late),
-        };
-        meaning(&answer)
+            }),
+            Err(_) => Err(Failure::Late),
+        }
     }
 }
 

@@ -35,6 +35,7 @@ mod receivers;
 mod requests;
 mod tempo_api;
 mod tempo_config;
+pub mod traces;
 mod yaml;
 
 /// Everything that this unit wants to be so.
@@ -70,6 +71,9 @@ pub struct Plan {
     pub ports: Option<BTreeSet<Port>>,
     /// What Kubernetes should hold of this application; in any state of the cluster.
     pub kubernetes: kubernetes::Objects,
+    /// Where the charm's own traces go; `None` if nobody takes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traces: Option<traces::Traces>,
 }
 
 /// Keys of one databag. Keys that are not named are left alone.
@@ -225,6 +229,7 @@ pub fn plan(d: &Deployment) -> Plan {
         receivers: ready.then_some(receivers),
         requests: requests::writes(d),
         peers: peers::writes(d),
+        traces: traces::destination(d, ready),
         unmet,
     }
 }

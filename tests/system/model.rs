@@ -276,9 +276,15 @@ impl Model {
         found.unwrap_or_else(|| panic!("{unit} has no relation {endpoint}"))
     }
 
-    /// Spans of a protocol that all workers together have received.
+    /// Spans of a protocol that were sent by tests and that all workers together have received.
     pub(crate) fn arrived(&self, protocol: &str) -> u64 {
-        let counts = self.client.request(&Request::Counts { app: None }).expect("counts");
+        self.arrived_from("juju-sim", protocol)
+    }
+
+    /// Spans of a service and a protocol that all workers together have received.
+    pub(crate) fn arrived_from(&self, service: &str, protocol: &str) -> u64 {
+        let request = Request::Counts { app: None, service: Some(service.to_owned()) };
+        let counts = self.client.request(&request).expect("counts");
         let units = counts.as_object().expect("counts by unit");
         units.values().filter_map(|unit| unit.get(protocol)?.as_u64()).sum()
     }

@@ -54,6 +54,8 @@ struct Inner {
     kept: Kept,
     copies: Copies,
     apps: Apps,
+    #[cfg(feature = "traces")]
+    traces: crate::traces::Wanted,
 }
 
 /// Changes of one databag. `Debug` shows the keys only: values may be secret.
@@ -98,6 +100,8 @@ impl Hook {
             kept: Kept::default(),
             copies: Copies::default(),
             apps,
+            #[cfg(feature = "traces")]
+            traces: crate::traces::Wanted::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -171,6 +175,18 @@ impl Hook {
     /// What this unit keeps at the controller from one hook to the next.
     pub fn state(&self) -> UnitState<'_> {
         UnitState::new(self)
+    }
+
+    /// Where the trace of this hook goes.
+    #[cfg(feature = "traces")]
+    pub fn traces(&self) -> crate::traces::Traces<'_> {
+        crate::traces::Traces::new(self)
+    }
+
+    /// What was said about that.
+    #[cfg(feature = "traces")]
+    pub(crate) fn wanted(&self) -> &crate::traces::Wanted {
+        &self.inner.traces
     }
 
     /// The action that is running, if the event is one.

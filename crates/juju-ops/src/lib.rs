@@ -35,7 +35,7 @@
 //! | has storage and files that came with it | [`storage`], [`resources`] |
 //! | remembers something until the next hook | [`UnitState`] |
 //! | knows its cloud, and what its Juju can do | [`cloud`], [`version`] |
-//! | is watched | [`log`], [`security`] |
+//! | is watched | [`log`], [`security`], `traces` (a feature) |
 //! | is tested | [`Hook::new`] with any [`HookTools`]; crate `juju-sim` |
 //!
 //! Each of these pages begins with an example.
@@ -76,8 +76,11 @@ pub mod stop;
 pub mod storage;
 mod time;
 pub mod tools;
+#[cfg(feature = "traces")]
+pub mod traces;
 pub mod typed;
 pub mod version;
+mod watch;
 
 pub use action::{Action, ParamsError};
 pub use cloud::{CloudCredential, CloudSpec};

@@ -5,6 +5,8 @@ use std::{process::ExitCode, sync::Arc};
 use juju_pebble::Pebble;
 use tracing_subscriber::layer::SubscriberExt as _;
 
+#[cfg(feature = "traces")]
+use crate::traces::Tracer;
 use crate::{
     Event, Hook, HookEnv,
     hook::Containers,
@@ -12,6 +14,7 @@ use crate::{
     security,
     stop::finish,
     tools::{Auto, HookTools},
+    watch::Watch,
 };
 
 /// What a charm's function fails with. Any error converts into it.
@@ -32,6 +35,19 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// Log events of level `INFO` and above reach `juju debug-log`; `JUJU_OPS_LOG=debug` (or `trace`, `warn`, `error`)
 /// in the charm's environment changes that.
 pub fn run<F, R>(charm: F) -> ExitCode
+where
+    F: FnOnce(Hook) -> R,
+    R: Future<Output = Result<(), Error>>,
+{
+    start(
+        charm,
+        #[cfg(feature = "traces")]
+        None,
+    )
+}
+
+/// [`run`], with a folder for traces that could not be sent other than the usual one.
+pub(crate) fn start<F, R>(charm: F, #[cfg(feature = "traces")] folder: Option<std::path::PathBuf>) -> ExitCode
 where
     F: FnOnce(Hook) -> R,
     R: Future<Output = Result<(), Error>>,
@@ -57,26 +73,40 @@ where
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(async {
+    #[cfg(feature = "traces")]
+    let tracer = Tracer::begin(&env, folder);
+    let code = runtime.block_on(async {
         let auto = Arc::new(Auto::from_vars(var));
         let tools: Arc<dyn HookTools> = Arc::clone(&auto) as _;
         let level = var("JUJU_OPS_LOG").and_then(|level| level.parse().ok()).unwrap_or(tracing::Level::INFO);
         let (layer, writer, flush) = juju_log(level);
+        let watch = Watch {
+            log: layer.for_unit(&env),
+            #[cfg(feature = "traces")]
+            traces: tracer.collector(),
+        };
         // Fails only where the program has installed another subscriber, which it then meant to.
-        let _ = tracing::subscriber::set_global_default(
-            tracing_subscriber::registry().with(layer.for_unit(&env)),
-        );
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(watch));
         tokio::spawn(writer.run(tools.clone()));
         let hook = Hook::new(env.clone(), Event::from_vars(var), tools, pebble_sockets(&env));
-        let mut code = dispatch(hook, charm).await;
+        #[cfg(feature = "traces")]
+        tracer.attach(&hook);
+        let mut failed = dispatch(hook.clone(), charm).await.err();
         if auto.is_in_doubt() {
-            tracing::error!("the agent may have missed a change, so all of the hook has to be done again");
-            code = ExitCode::FAILURE;
+            let doubt = "the agent may have missed a change, so all of the hook has to be done again";
+            tracing::error!("{doubt}");
+            failed.get_or_insert_with(|| doubt.to_owned());
         }
+        // Whoever takes traces can hold up nothing that the hook has done or said.
+        #[cfg(feature = "traces")]
+        tracer.end(&hook, &var("JUJU_DISPATCH_PATH").unwrap_or_default(), failed.as_deref()).await;
         flush.flush().await;
         auto.close().await;
-        code
-    })
+        if failed.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    });
+    // Not waited for: a name that is still being looked up.
+    runtime.shutdown_background();
+    code
 }
 
 /// Says why the charm gives up, and gives up.
@@ -103,24 +133,23 @@ fn pebble_sockets(env: &HookEnv) -> Containers {
     })
 }
 
-async fn dispatch<F, R>(hook: Hook, charm: F) -> ExitCode
+/// Runs the charm. The error is why the hook failed, as it was logged.
+async fn dispatch<F, R>(hook: Hook, charm: F) -> Result<(), String>
 where
     F: FnOnce(Hook) -> R,
     R: Future<Output = Result<(), Error>>,
 {
     if let Event::Unknown(name) = hook.event() {
         tracing::debug!("nothing to do for unknown event {name:?}");
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
     let event = hook.event().name();
     let result = charm(hook.clone()).await;
-    match finish(&hook, result).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{event}: {}", chain(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    finish(&hook, result).await.map_err(|error| {
+        let reason = format!("{event}: {}", chain(&*error));
+        tracing::error!("{reason}");
+        reason
+    })
 }
 
 /// An error with its causes, in one line.

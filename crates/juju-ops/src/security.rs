@@ -27,12 +27,15 @@ use std::{
     time::SystemTime,
 };
 
-use tracing::field::{Field, Visit};
+use tracing::{
+    Instrument as _,
+    field::{Field, Visit},
+};
 
 use crate::{
     HookEnv,
     time::rfc3339,
-    tools::{BoxFuture, HookTools, ToolCall, ToolError, ToolOutput, TransportError},
+    tools::{BoxFuture, HookTools, ToolCall, ToolError, ToolOutput, TransportError, span},
 };
 
 /// Target of the `tracing` events that become security events. Their fields are `severity`, `event`, `description`.
@@ -153,10 +156,12 @@ impl HookTools for Watched {
     fn call(&self, call: ToolCall) -> BoxFuture<'_, Result<ToolOutput, TransportError>> {
         let tool = call.tool;
         self.calls.fetch_add(1, Ordering::Relaxed);
+        let span = span::of(&call);
         // Begun here and not when somebody waits for it: calls keep their order.
         let answer = self.tools.call(call);
         Box::pin(async move {
-            let result = answer.await;
+            let result = answer.instrument(span.clone()).await;
+            span::ends(&span, &result);
             if let Ok(output) = &result {
                 self.look(tool, output);
             }

@@ -46,6 +46,18 @@ impl Error {
         matches!(self, Self::Connection(_))
     }
 
+    /// One word for what went wrong, without any text that others wrote.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Connection(_) => "no connection",
+            Self::Api { .. } => "refused",
+            Self::Change { .. } => "change failed",
+            Self::Path { .. } => "file",
+            Self::Timeout(_) => "timeout",
+            Self::Protocol(_) => "not understood",
+        }
+    }
+
     /// Whether what was asked for is not there.
     pub fn is_not_found(&self) -> bool {
         match self {

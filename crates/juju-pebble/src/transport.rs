@@ -20,7 +20,7 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{self, protocol::WebSocketConfig},
 };
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument as _, Span, field::Empty, info_span};
 
 use crate::{Error, wire::envelope};
 
@@ -74,8 +74,43 @@ impl Transport {
     }
 
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Error> {
-        let span = debug_span!("pebble", method = %request.method, target = %request.target);
-        self.send_inner(request).instrument(span).await
+        let span = self.span(&request.method, &request.target);
+        let answer = self.send_inner(request).instrument(span.clone()).await;
+        match &answer {
+            Ok(Answer { status, .. }) => {
+                span.record("http.response.status_code", *status);
+                if *status >= 400 {
+                    span.record("otel.status_code", "ERROR");
+                }
+            }
+            Err(error) => {
+                span.record("otel.status_code", "ERROR");
+                span.record("otel.status_description", error.word());
+            }
+        }
+        answer
+    }
+
+    /// What a trace tells of a request. What follows the path may be anybody's text, and is left out.
+    fn span(&self, method: &Method, target: &str) -> Span {
+        let path = || target.split('?').next().unwrap_or_default();
+        info_span!(
+            "pebble",
+            otel.name = %format_args!("{method} {}", path()),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            otel.status_description = Empty,
+            pebble.container = self.container(),
+            http.request.method = method.as_str(),
+            url.path = path(),
+            http.response.status_code = Empty,
+        )
+    }
+
+    /// The container, by the folder that Juju has put the socket in.
+    fn container(&self) -> &str {
+        let folder = self.path.parent().and_then(Path::file_name);
+        folder.and_then(|name| name.to_str()).unwrap_or_default()
     }
 
     async fn send_inner(&self, request: Request) -> Result<Answer, Error> {

@@ -202,6 +202,9 @@ pub enum Request {
     Counts {
         /// Application; all with sinks when not given.
         app: Option<String>,
+        /// Only spans of the service of this name; those of all when not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        service: Option<String>,
     },
     /// Lets an application do everything in the cluster, or no more.
     Trust {
@@ -678,7 +681,7 @@ impl Client {
     /// Spans that an application's sinks received, by protocol.
     pub fn counts(&self, app: &str) -> Result<BTreeMap<String, u64>, ClientError> {
         let units: BTreeMap<String, BTreeMap<String, u64>> =
-            self.ask(&Request::Counts { app: Some(app.to_owned()) })?;
+            self.ask(&Request::Counts { app: Some(app.to_owned()), service: None })?;
         let mut sums = BTreeMap::new();
         for (protocol, count) in units.into_values().flatten() {
             *sums.entry(protocol).or_default() += count;

@@ -12,8 +12,11 @@ use juju_ops::{
     log::{LogFlush, juju_log},
     tools::{BoxFuture, HookTools, ToolCall, ToolOutput, TransportError},
 };
-use tracing::{Dispatch, Level};
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing::{Dispatch, Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt as _},
+};
 
 thread_local! {
     /// Those that no transition of this thread uses now. Making one asks every place in the program that logs whether it
@@ -53,6 +56,15 @@ impl HookTools for Agent {
     }
 }
 
+/// Nobody looks at the spans of a transition, so none are made.
+struct EventsOnly;
+
+impl<S: Subscriber> Layer<S> for EventsOnly {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        metadata.is_event()
+    }
+}
+
 impl Logging {
     /// One that keeps events of a unit up to a level.
     pub(crate) fn begin(level: Level, env: &HookEnv) -> Self {
@@ -63,7 +75,8 @@ impl Logging {
         });
         idle.unwrap_or_else(|| {
             let (layer, writer, flush) = juju_log(level);
-            let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer.for_unit(env)));
+            let subscriber = tracing_subscriber::registry().with(layer.for_unit(env)).with(EventsOnly);
+            let dispatch = Dispatch::new(subscriber);
             let agent = Arc::<Agent>::default();
             let writer = Box::pin(writer.run(agent.clone()));
             Self { key, dispatch, flush, agent, writer }

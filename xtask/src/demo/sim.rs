@@ -132,7 +132,7 @@ impl Sim {
 
     /// Spans that arrived at all workers together, by protocol.
     pub(crate) fn counts(&self) -> Result<BTreeMap<String, u64>> {
-        let answer = self.json(&["counts"])?;
+        let answer = self.json(&["counts", "--service", "juju-sim"])?;
         let mut sums = BTreeMap::new();
         for counts in answer.as_object().into_iter().flatten().filter_map(|(_, unit)| unit.as_object()) {
             for (protocol, spans) in counts {

@@ -13,6 +13,7 @@
 mod auto;
 mod process;
 mod socket;
+pub(crate) mod span;
 
 use std::{fmt, future::Future, pin::Pin};
 

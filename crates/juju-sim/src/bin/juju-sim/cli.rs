@@ -274,6 +274,9 @@ enum Verb {
     Counts {
         /// Application; all that receive spans when not given.
         app: Option<String>,
+        /// Only spans of the service of this name
+        #[arg(long)]
+        service: Option<String>,
     },
 }
 
@@ -537,7 +540,9 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             tell(client, format, &Request::Trust { app, remove }, |_| String::new())?;
         }
         Verb::Objects => tell(client, format, &Request::Objects, print::objects)?,
-        Verb::Counts { app } => tell(client, format, &Request::Counts { app }, print::yaml)?,
+        Verb::Counts { app, service } => {
+            tell(client, format, &Request::Counts { app, service }, print::yaml)?;
+        }
         Verb::Down => {
             client.down()?;
             let deadline = Instant::now() + Duration::from_secs(10);

@@ -116,7 +116,9 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             options.extend(tls.then_some("--tls"));
             send_spans(model, &unit, &options, ca).await?
         }
-        Request::Counts { app } => serde_json::to_value(counts(model, app.as_deref()).await?)?,
+        Request::Counts { app, service } => {
+            serde_json::to_value(counts(model, app.as_deref(), service.as_deref()).await?)?
+        }
         Request::Trust { app, remove } => {
             model.change(|controller| controller.trust(&app, !remove))?;
             Value::Null
@@ -485,7 +487,12 @@ pub(crate) fn authorities(controller: &Controller) -> Option<String> {
 }
 
 /// What the sinks of an application's units counted, or of all.
-async fn counts(model: &Arc<Model>, app: Option<&str>) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
+async fn counts(
+    model: &Arc<Model>,
+    app: Option<&str>,
+    service: Option<&str>,
+) -> Result<BTreeMap<String, BTreeMap<String, u64>>> {
+    let wanted = |name: &str| service.is_none_or(|service| service == name);
     let units: Vec<String> = {
         let controller = model.controller();
         if let Some(app) = app {
@@ -502,7 +509,13 @@ async fn counts(model: &Arc<Model>, app: Option<&str>) -> Result<BTreeMap<String
             .await
             .with_context(|| format!("asking the sink of {unit}"))?
         {
-            found.insert(unit, counts);
+            let sum = |services: BTreeMap<String, u64>| {
+                services.into_iter().filter(|(name, _)| wanted(name)).map(|(_, spans)| spans).sum()
+            };
+            found.insert(
+                unit,
+                counts.into_iter().map(|(protocol, services)| (protocol, sum(services))).collect(),
+            );
         }
     }
     if let (Some(app), true) = (app, found.is_empty()) {

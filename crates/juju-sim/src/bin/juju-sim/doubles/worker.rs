@@ -74,8 +74,11 @@ pub(crate) struct Running {
     /// The files of its pod, among them its configuration. They hold a private key and are never shown.
     files: Files,
     /// What its predecessors in the same unit counted.
-    before: BTreeMap<String, u64>,
+    before: Spans,
 }
+
+/// Numbers of spans by protocol and service.
+pub(crate) type Spans = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// One hook.
 pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
@@ -265,9 +268,9 @@ async fn clear(model: &Arc<Model>, unit: &str) -> Result<()> {
 }
 
 /// Ends a unit's sink, after the requests that have begun: what it and its predecessors counted.
-async fn stop(model: &Arc<Model>, unit: &str) -> BTreeMap<String, u64> {
+async fn stop(model: &Arc<Model>, unit: &str) -> Spans {
     let running = model.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
-    let Some(Running { process, before: mut counts, .. }) = running else { return BTreeMap::new() };
+    let Some(Running { process, before: mut counts, .. }) = running else { return Spans::new() };
     // One that does not answer is ended with the handle.
     let asked = control(unit, "POST /end").await;
     let ended = async { tokio::time::timeout(END, process.wait_with_output()).await.ok()?.ok() };
@@ -287,14 +290,17 @@ struct End {
     counts: Counts,
 }
 
-fn add(sums: &mut BTreeMap<String, u64>, counts: Counts) {
+fn add(sums: &mut Spans, counts: Counts) {
     for (protocol, counts) in counts {
-        *sums.entry(protocol.name().to_owned()).or_default() += counts.spans;
+        let sums = sums.entry(protocol.name().to_owned()).or_default();
+        for (service, spans) in counts.services {
+            *sums.entry(service).or_default() += spans;
+        }
     }
 }
 
 /// What a unit's sinks have counted since the unit's start; `None` for a unit without one.
-pub(crate) async fn counts(model: &Arc<Model>, unit: &str) -> Result<Option<BTreeMap<String, u64>>> {
+pub(crate) async fn counts(model: &Arc<Model>, unit: &str) -> Result<Option<Spans>> {
     let before = model
         .workloads
         .lock()
