@@ -7,4 +7,5 @@ mod kubernetes;
 #[allow(dead_code)] // some of it is for tests/traefik
 mod model;
 mod tls;
+mod traces;
 mod traffic;

@@ -16,6 +16,7 @@ mod receivers;
 mod scene;
 mod statuses;
 mod tls;
+mod traces;
 mod upgrade;
 mod workers;
 mod workloads;

@@ -39,7 +39,7 @@ static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
 });
 
 /// Making keys takes time, so that most tests share one.
-static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().expect("a key"));
+pub(crate) static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().expect("a key"));
 
 #[track_caller]
 fn run_at(state: &State, event: Event, now: i64) -> Outcome {
@@ -83,7 +83,7 @@ fn with_key(state: State, unit: u32) -> State {
     state.with_secret(secret.with_label(&label))
 }
 
-fn answered() -> Event {
+pub(crate) fn answered() -> Event {
     Event::relation_changed("certificates", CA)
 }
 
@@ -133,7 +133,7 @@ fn pair(state: &State) -> String {
     state.containers["nginx"].file_text(PAIR).expect("there is a pair")
 }
 
-fn presented(state: &State) -> ParsedCertificate {
+pub(crate) fn presented(state: &State) -> ParsedCertificate {
     ParsedCertificate::parse(&pair(state)).expect("a certificate")
 }
 

@@ -159,6 +159,8 @@ impl Collector {
     {
         let (true, Some(ids), Some(place)) = (self.is_on(), self.ids.get(), context.span(id)) else { return };
         let metadata = attributes.metadata();
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
         let parent = place.scope().skip(1).find_map(|span| span.extensions().get::<At>().copied());
         let is_call = ["juju_ops", "juju_pebble"]
             .iter()
@@ -180,7 +182,7 @@ impl Collector {
             start_time_unix_nano: self.nanos(Instant::now()),
             ..Span::default()
         });
-        attributes.record(&mut OfSpan { collected, at });
+        collected.learn(at, fields);
         place.extensions_mut().insert(At(at));
     }
 
@@ -191,7 +193,9 @@ impl Collector {
     {
         let Some(place) = context.span(id).filter(|_| self.is_on()) else { return };
         if let Some(At(at)) = place.extensions().get::<At>().copied() {
-            values.record(&mut OfSpan { collected: &mut lock(&self.collected), at });
+            let mut fields = Fields::default();
+            values.record(&mut fields);
+            lock(&self.collected).learn(at, fields);
         }
     }
 
@@ -203,24 +207,26 @@ impl Collector {
         let scope = context.event_scope(event);
         let at = scope.into_iter().flatten().find_map(|span| span.extensions().get::<At>().copied());
         let at = at.map_or(0, |At(at)| at);
-        let mut text = OfEvent::default();
-        event.record(&mut text);
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let message = fields.take("message");
+        let Fields(mut attributes) = fields;
         let level = *event.metadata().level();
         let now = self.nanos(Instant::now());
         let collected = &mut *lock(&self.collected);
-        let size = text.attributes.iter().map(size).sum::<usize>() + text.message.len() + OVERHEAD;
+        let size = attributes.iter().map(size).sum::<usize>() + message.len() + OVERHEAD;
         let affords = collected.affords(size);
         // None between the end of a trace and that of the process.
         let Some(span) = collected.spans.get_mut(at) else { return };
         if level == Level::ERROR {
-            span.status = Some(Status { code: StatusCode::Error.into(), message: text.message.clone() });
+            span.status = Some(Status { code: StatusCode::Error.into(), message: message.clone() });
         }
         if affords {
-            text.attributes.push(attribute("level", Value::StringValue(level.as_str().into())));
+            attributes.push(attribute("level", Value::StringValue(level.as_str().into())));
             span.events.push(Event {
                 time_unix_nano: now,
-                name: text.message,
-                attributes: text.attributes,
+                name: message,
+                attributes,
                 dropped_attributes_count: 0,
             });
         } else {
@@ -249,6 +255,28 @@ impl Collected {
         let fits = self.bytes + bytes <= BYTES;
         self.bytes += if fits { bytes } else { 0 };
         fits
+    }
+
+    /// What a span says about itself.
+    fn learn(&mut self, at: usize, Fields(fields): Fields) {
+        for field in fields {
+            let affords = self.affords(size(&field));
+            let Some(span) = self.spans.get_mut(at) else { return };
+            match field.key.as_str() {
+                _ if !affords => span.dropped_attributes_count += 1,
+                "otel.name" => span.name = text(field).unwrap_or_default(),
+                "otel.kind" => span.kind = kind(&text(field).unwrap_or_default()).into(),
+                "otel.status_code" => {
+                    let is_error = text(field).is_some_and(|code| code.eq_ignore_ascii_case("error"));
+                    let code = if is_error { StatusCode::Error } else { StatusCode::Ok };
+                    span.status.get_or_insert_default().code = code.into();
+                }
+                "otel.status_description" => {
+                    span.status.get_or_insert_default().message = text(field).unwrap_or_default();
+                }
+                _ => span.attributes.push(field),
+            }
+        }
     }
 }
 
@@ -308,74 +336,54 @@ fn short(value: &dyn fmt::Debug) -> String {
     text.0
 }
 
-/// Fields of any kind as values, the long ones cut.
-trait Values {
-    fn value(&mut self, field: &Field, value: Value);
+/// Fields as attributes, the long ones cut. They are read before anything is locked: to show a value, its own code is run.
+#[derive(Default)]
+struct Fields(Vec<KeyValue>);
 
-    fn text(&mut self, field: &Field, text: &str) {
-        self.value(field, Value::StringValue(text[..text.floor_char_boundary(TEXT)].to_owned()));
+impl Fields {
+    fn push(&mut self, field: &Field, value: Value) {
+        self.0.push(attribute(field.name(), value));
+    }
+
+    /// Takes out the text of a field; empty if there is none.
+    fn take(&mut self, name: &str) -> String {
+        let Some(at) = self.0.iter().position(|field| field.key == name) else { return String::new() };
+        text(self.0.remove(at)).unwrap_or_default()
     }
 }
 
-macro_rules! visit {
-    ($visitor:ty) => {
-        impl Visit for $visitor {
-            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-                self.value(field, Value::StringValue(short(value)));
-            }
-            fn record_str(&mut self, field: &Field, value: &str) {
-                self.text(field, value);
-            }
-            fn record_bool(&mut self, field: &Field, value: bool) {
-                self.value(field, Value::BoolValue(value));
-            }
-            fn record_i64(&mut self, field: &Field, value: i64) {
-                self.value(field, Value::IntValue(value));
-            }
-            fn record_u64(&mut self, field: &Field, value: u64) {
-                self.value(field, Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX)));
-            }
-            fn record_f64(&mut self, field: &Field, value: f64) {
-                self.value(field, Value::DoubleValue(value));
-            }
-        }
-    };
-}
-
-/// Fields of a span.
-struct OfSpan<'c> {
-    collected: &'c mut Collected,
-    at: usize,
-}
-
-impl Values for OfSpan<'_> {
-    fn value(&mut self, field: &Field, value: Value) {
-        let attribute = attribute(field.name(), value);
-        let affords = self.collected.affords(size(&attribute));
-        let Some(span) = self.collected.spans.get_mut(self.at) else { return };
-        if !affords {
-            span.dropped_attributes_count += 1;
-            return;
-        }
-        let text = match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
-            Some(Value::StringValue(text)) => text.as_str(),
-            _ => "",
-        };
-        match field.name() {
-            "otel.name" => text.clone_into(&mut span.name),
-            "otel.kind" => span.kind = kind(text).into(),
-            "otel.status_code" => {
-                let is_error = text.eq_ignore_ascii_case("error");
-                let code = if is_error { StatusCode::Error } else { StatusCode::Ok };
-                span.status.get_or_insert_default().code = code.into();
-            }
-            "otel.status_description" => text.clone_into(&mut span.status.get_or_insert_default().message),
-            _ => span.attributes.push(attribute),
-        }
+fn text(attribute: KeyValue) -> Option<String> {
+    match attribute.value?.value? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
     }
 }
 
-visit!(OfSpan<'_>);
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.push(field, Value::StringValue(short(value)));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field, Value::StringValue(value[..value.floor_char_boundary(TEXT)].to_owned()));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.push(field, Value::BoolValue(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.push(field, Value::IntValue(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.push(field, Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX)));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.push(field, Value::DoubleValue(value));
+    }
+}
 
 fn kind(word: &str) -> SpanKind {
     let kinds = [
@@ -387,21 +395,3 @@ fn kind(word: &str) -> SpanKind {
     let found = kinds.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
     found.map_or(SpanKind::Internal, |(_, kind)| kind)
 }
-
-/// Fields of an event.
-#[derive(Default)]
-struct OfEvent {
-    message: String,
-    attributes: Vec<KeyValue>,
-}
-
-impl Values for OfEvent {
-    fn value(&mut self, field: &Field, value: Value) {
-        match (field.name(), value) {
-            ("message", Value::StringValue(text)) => self.message = text,
-            (name, value) => self.attributes.push(attribute(name, value)),
-        }
-    }
-}
-
-visit!(OfEvent);

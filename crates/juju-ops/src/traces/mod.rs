@@ -35,7 +35,7 @@
 //! first; what the receiver refuses in any other way is dropped. The folder holds no more than 100 traces and 2 MiB; the oldest leave first. A trace
 //! has no more than 1000 spans and 256 KiB, and says on its root span how many were left out.
 //!
-//! Nothing about traces fails a hook, or is logged above level `DEBUG`.
+//! Nothing about traces fails a hook, or is logged above level `DEBUG`. A hook that panics or is killed leaves no trace.
 //!
 //! # What it costs to be off
 //!
