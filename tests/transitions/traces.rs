@@ -42,13 +42,13 @@ fn destination(state: &State) -> Option<Destination> {
     destination_in(state, Event::UpdateStatus)
 }
 
-fn plain(url: &str) -> Option<Destination> {
-    Some(Destination { url: url.to_owned(), ca: None })
+fn plain(url: &str) -> Destination {
+    Destination { url: url.to_owned(), ca: None }
 }
 
 #[test]
 fn own_traces_go_through_own_nginx_by_the_units_own_name() {
-    let own = plain(&format!("http://{OWN_NAME}:4318/v1/traces"));
+    let own = Some(plain(&format!("http://{OWN_NAME}:4318/v1/traces")));
     let state = settled();
     assert_eq!(destination(&state), own);
     assert_eq!(destination(&state.clone().with_leader(false)), own);
@@ -71,7 +71,7 @@ fn with_tls_own_traces_go_to_a_name_that_is_in_the_certificate() {
 fn own_traces_go_to_another_tempo_while_it_takes_them() {
     let own = destination(&settled());
     let related = settled().with_relation(otlp_http("http://other.example:4318/"));
-    assert_eq!(destination(&related), plain("http://other.example:4318/v1/traces"));
+    assert_eq!(destination(&related), Some(plain("http://other.example:4318/v1/traces")));
     assert_eq!(destination(&without(&related, OTHER)), own);
     // It does not have to take them in the form that we have.
     for receivers in
@@ -89,7 +89,7 @@ fn own_traces_go_to_another_tempo_while_it_takes_them() {
 fn without_anybody_to_take_them_own_traces_are_off() {
     assert_eq!(destination(&alone()), None);
     let elsewhere = alone().with_relation(otlp_http("http://other.example:4318"));
-    assert_eq!(destination(&elsewhere), plain("http://other.example:4318/v1/traces"));
+    assert_eq!(destination(&elsewhere), Some(plain("http://other.example:4318/v1/traces")));
     // Withdrawn with what made it so.
     for relation in [S3, WORKERS] {
         assert_eq!(destination(&without(&settled(), relation)), None);

@@ -1,8 +1,11 @@
 //! What a trace tells of a hook tool: names, and never a value.
 
-use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::de::IgnoredAny;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use tracing::{Span, field::Empty};
 
 use super::{ToolCall, ToolOutput, TransportError};
@@ -50,11 +53,34 @@ fn describe(span: &Span, call: &ToolCall) {
             span.record("juju.keys", key.as_str());
         }
         ("relation-set" | "state-set", _) => {
-            let written = call.stdin.as_deref().and_then(|stdin| serde_json::from_slice(stdin).ok());
-            let written: BTreeMap<String, IgnoredAny> = written.unwrap_or_default();
-            span.record("juju.keys", written.into_keys().collect::<Vec<_>>().join(","));
+            let written = call.stdin.as_deref().and_then(|stdin| serde_json::from_slice::<Keys>(stdin).ok());
+            span.record("juju.keys", written.map(|Keys(keys)| keys.join(",")));
         }
         _ => {}
+    }
+}
+
+/// The keys of an object.
+struct Keys(Vec<String>);
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Self(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some((key, IgnoredAny)) = map.next_entry()? {
+            self.0.push(key);
+        }
+        Ok(self)
     }
 }
 

@@ -92,34 +92,46 @@ impl<'h> Traces<'h> {
     /// Sends traces there. Nothing is connected before the hook's end, and a destination that cannot be reached, or is none, fails
     /// nothing.
     pub fn send_to(&self, destination: Destination) {
-        self.hook.wanted().say(Some(destination));
+        self.hook.wanted().say(Said::To(destination));
     }
 
     /// Sends no traces, forgets those that are kept, and collects none from the next hook on.
     pub fn off(&self) {
-        self.hook.wanted().say(None);
+        self.hook.wanted().say(Said::Off);
     }
 
     /// Where traces go, as far as this hook has said so.
     pub fn destination(&self) -> Option<Destination> {
-        lock(&self.hook.wanted().said).clone().flatten()
+        match &*lock(&self.hook.wanted().said) {
+            Said::To(destination) => Some(destination.clone()),
+            Said::Nothing | Said::Off => None,
+        }
     }
+}
+
+/// The last word.
+#[derive(Clone, Default)]
+enum Said {
+    #[default]
+    Nothing,
+    Off,
+    To(Destination),
 }
 
 /// What a hook has said about traces.
 #[derive(Default)]
 pub(crate) struct Wanted {
-    said: Mutex<Option<Option<Destination>>>,
+    said: Mutex<Said>,
     /// Who collects; nobody where the hook is not run by [`run`](crate::run()).
     collector: OnceLock<Arc<Collector>>,
 }
 
 impl Wanted {
-    fn say(&self, destination: Option<Destination>) {
-        if let (Some(_), Some(collector)) = (&destination, self.collector.get()) {
+    fn say(&self, said: Said) {
+        if let (Said::To(_), Some(collector)) = (&said, self.collector.get()) {
             collector.turn_on();
         }
-        *lock(&self.said) = Some(destination);
+        *lock(&self.said) = said;
     }
 }
 
@@ -154,16 +166,16 @@ impl Tracer {
         let said = lock(&hook.wanted().said).clone();
         let about = otlp::About { env: hook.env(), event: &hook.event().name(), path, failed };
         match said {
-            Some(None) => {
+            Said::Off => {
                 self.collector.finish();
                 self.spool.remove();
             }
-            None => {
+            Said::Nothing => {
                 if let Some(trace) = self.collector.finish() {
                     self.spool.keep(&otlp::encode(trace, &about));
                 }
             }
-            Some(Some(destination)) => {
+            Said::To(destination) => {
                 let Some(trace) = self.collector.finish() else { return };
                 self.spool.make();
                 let done = export::export(&destination, &self.spool, otlp::encode(trace, &about)).await;
