@@ -39,8 +39,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Watch {
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
+        #[cfg(feature = "traces")]
         if self.is_traced(event.metadata()) {
-            #[cfg(feature = "traces")]
             self.traces.event(event, &context);
         }
         if self.log.enabled(event.metadata(), context.clone()) {
