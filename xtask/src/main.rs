@@ -29,7 +29,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Build Pebble, nginx and the nginx exporter once per machine, into the cache folder
+    /// Make Pebble, nginx, the nginx exporter and Prometheus once per machine, into the cache folder
     Tools(tools::Options),
     /// Build a charm and pack it, reproducibly, into a .charm file
     Pack(pack::Options),

@@ -1,4 +1,4 @@
-//! The real programs that the simulator runs: Pebble, nginx and the exporter of its metrics; and one that tests talk to.
+//! The real programs that the simulator runs: Pebble, nginx and the exporter of its metrics; and those that tests talk to.
 //!
 //! They are made once per machine, in `$XDG_CACHE_HOME/juju-sim/tools` (or the folder that `JUJU_SIM_TOOLS` names):
 //! `bin/` and `share/` hold what is used, `stamp/` says from which recipe each was made, `log/` keeps the builds' output.
@@ -54,6 +54,10 @@ const EXPORTER_SCRIPT: &str =
 /// Name of the Debian package that holds the exporter, and of the program in it.
 const EXPORTER_PACKAGE: &str = "prometheus-nginx-exporter";
 
+/// Name of the Debian package that holds Prometheus and the program that checks its rules.
+const PROMETHEUS_PACKAGE: &str = "prometheus";
+const PROMETHEUS_PROGRAMS: [&str; 2] = ["prometheus", "promtool"];
+
 /// One program and how it is made.
 struct Tool {
     name: &'static str,
@@ -66,7 +70,7 @@ struct Tool {
     without: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         name: "pebble",
         files: &["bin/pebble"],
@@ -87,6 +91,13 @@ const TOOLS: [Tool; 4] = [
         recipe: exporter_recipe,
         make: make_exporter,
         without: "nginx's metrics are not exported",
+    },
+    Tool {
+        name: "prometheus",
+        files: &["bin/prometheus", "bin/promtool"],
+        recipe: prometheus_recipe,
+        make: make_prometheus,
+        without: "no real Prometheus reads the alert rules and the scrape jobs",
     },
     Tool {
         name: "jujuc-peer",
@@ -312,6 +323,7 @@ fn version_of(folder: &Path, tool: &Tool) -> String {
         "nginx" => &["-v"],
         // It has no versions.
         "jujuc-peer" => &["help"],
+        "prometheus" => &["--version"],
         _ => &["-version"],
     };
     let Ok(output) = Command::new(&program).args(words).output() else {
@@ -458,7 +470,7 @@ fn exporter_recipe() -> Result<String> {
 fn make_exporter(workshop: &Workshop<'_>) -> Result<()> {
     let binary = match which(EXPORTER_PACKAGE) {
         Some(installed) => installed,
-        None => unpack_exporter(workshop)?,
+        None => unpack(workshop, EXPORTER_PACKAGE)?.join(EXPORTER_PACKAGE),
     };
     workshop.place(&binary, "bin/prometheus-nginx-exporter", 0o755)?;
     let file = workshop.build.join("script");
@@ -466,14 +478,33 @@ fn make_exporter(workshop: &Workshop<'_>) -> Result<()> {
     workshop.place(&file, "bin/nginx-prometheus-exporter", 0o755)
 }
 
-/// Takes the program out of its Debian package. The package is not installed: it would start a service.
-fn unpack_exporter(workshop: &Workshop<'_>) -> Result<PathBuf> {
+#[expect(clippy::unnecessary_wraps, reason = "one signature for all recipes")]
+fn prometheus_recipe() -> Result<String> {
+    Ok(format!("{PROMETHEUS_PACKAGE}: {}", PROMETHEUS_PROGRAMS.join(" ")))
+}
+
+fn make_prometheus(workshop: &Workshop<'_>) -> Result<()> {
+    let installed: Vec<PathBuf> = PROMETHEUS_PROGRAMS.iter().copied().filter_map(which).collect();
+    let programs = if installed.len() == PROMETHEUS_PROGRAMS.len() {
+        installed
+    } else {
+        let folder = unpack(workshop, PROMETHEUS_PACKAGE)?;
+        PROMETHEUS_PROGRAMS.iter().map(|name| folder.join(name)).collect()
+    };
+    for (name, program) in PROMETHEUS_PROGRAMS.iter().zip(programs) {
+        workshop.place(&program, &format!("bin/{name}"), 0o755)?;
+    }
+    Ok(())
+}
+
+/// The folder with the programs of a Debian package. The package is not installed: it would start a service.
+fn unpack(workshop: &Workshop<'_>, package: &str) -> Result<PathBuf> {
     if which("apt-get").is_none() || which("dpkg-deb").is_none() {
-        bail!("{EXPORTER_PACKAGE} is not installed, and there is no apt-get to get it with");
+        bail!("{package} is not installed, and there is no apt-get to get it with");
     }
     let download = || {
         let mut command = Command::new("apt-get");
-        workshop.run(command.args(["download", "-qq", EXPORTER_PACKAGE]).current_dir(&workshop.build))
+        workshop.run(command.args(["download", "-qq", package]).current_dir(&workshop.build))
     };
     if let Err(error) = download() {
         // A machine that has never asked has no lists to look the package up in.
@@ -483,17 +514,13 @@ fn unpack_exporter(workshop: &Workshop<'_>) -> Result<PathBuf> {
         apt_get(&workshop.log, &["update", "-qq"])?;
         download()?;
     }
-    let package = fs::read_dir(&workshop.build)?
+    let archive = fs::read_dir(&workshop.build)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
         .context("apt-get downloaded no package")?;
     let root = workshop.build.join("root");
-    workshop.run(Command::new("dpkg-deb").arg("-x").arg(package).arg(&root))?;
-    let binary = root.join("usr/bin").join(EXPORTER_PACKAGE);
-    if !is_executable(&binary) {
-        bail!("the package {EXPORTER_PACKAGE} holds no such program");
-    }
-    Ok(binary)
+    workshop.run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&root))?;
+    Ok(root.join("usr/bin"))
 }
 
 #[cfg(test)]
