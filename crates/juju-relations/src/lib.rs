@@ -39,6 +39,7 @@ mod json;
 mod lenient;
 pub mod loki_push_api;
 pub mod prometheus_remote_write;
+pub mod prometheus_scrape;
 mod py_bool;
 pub mod s3;
 mod sensitive;

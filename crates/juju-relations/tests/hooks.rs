@@ -14,7 +14,8 @@ use juju_relations::tracing::{
 use juju_relations::{
     Change, EndpointError, EndpointMeta, Nothing, Remote, Wire, blackbox_exporter_probes, catalogue,
     cross_model_mesh, grafana_datasource, grafana_datasource_exchange, istio_ingress_route, loki_push_api,
-    prometheus_remote_write, s3, service_mesh, tempo_api, tempo_cluster, tempo_peers, traefik_route,
+    prometheus_remote_write, prometheus_scrape, s3, service_mesh, tempo_api, tempo_cluster, tempo_peers,
+    traefik_route,
 };
 
 const RECEIVES: EndpointMeta = EndpointMeta::provides("tracing", tracing::INTERFACE);
@@ -704,6 +705,56 @@ mod units {
             assert_eq!(units[&UnitName::new("prom", 1)], Remote::Absent);
             assert_eq!(units[&UnitName::new("prom", 2)].reason(), Some("remote_write: not valid JSON"));
         }
+    }
+
+    #[tokio::test]
+    async fn jobs_come_from_the_leader_and_addresses_from_units() {
+        use prometheus_scrape::{
+            INTERFACE, ProviderAppData, RequirerAppData, ScrapeJob, ScrapeProvider, ScrapeRequirer, Source,
+            UnitData, Verdict, scrape_configs,
+        };
+        const OFFERS: EndpointMeta = EndpointMeta::provides("metrics", INTERFACE);
+        const SCRAPES: EndpointMeta = EndpointMeta::requires("scraped", INTERFACE);
+
+        let event = Verdict { valid: false, errors: Some("no".into()), scrape_job_errors: None };
+        let verdict = RequirerAppData { event: Some(event) };
+        let app = ProviderAppData {
+            scrape_jobs: vec![ScrapeJob::new("/metrics", ["elsewhere:80"])],
+            ..ProviderAppData::default()
+        };
+        let unit = UnitData::new("me/0", "10.1.2.3");
+        for (leader, writes) in [(true, vec!["me", "me/0"]), (false, vec!["me/0"])] {
+            let agent = Agent::new(leader, [Relation::new("metrics", 3, "prom").with("prom", &verdict)]);
+            let hook = agent.hook(Event::UpdateStatus);
+            let offers = ScrapeProvider::new(&hook, OFFERS).unwrap();
+            offers.publish(&app, &unit).await.unwrap();
+            hook.commit().await.unwrap();
+            let mut owners: Vec<_> = agent.take_writes().into_iter().map(|(_, owner)| owner).collect();
+            owners.sort();
+            assert_eq!(owners, writes);
+            assert_eq!(offers.verdicts().await.unwrap().remove(0).1, Remote::Ready(verdict.clone()));
+        }
+
+        let offered = Relation::new("scraped", 4, "tempo")
+            .with("tempo", &app)
+            .with("tempo/0", &unit)
+            .with_text("tempo/1", [("ingress-address", "10.1.2.4")]);
+        let odd = Relation::new("scraped", 5, "odd").with_text("odd", [("scrape_jobs", "x")]);
+        let agent = Agent::new(true, [offered, odd, Relation::new("scraped", 6, "silent")]);
+        let hook = agent.hook(Event::UpdateStatus);
+        let scrapes = ScrapeRequirer::new(&hook, SCRAPES).unwrap();
+        let sources = scrapes.sources().await.unwrap();
+        assert_eq!(sources[0].units[&UnitName::new("tempo", 0)], Remote::Ready(unit));
+        assert_eq!(sources[0].units[&UnitName::new("tempo", 1)], Remote::Absent);
+        assert_eq!(sources[1].data.reason(), Some("scrape_jobs: not valid JSON"));
+        assert_eq!(sources[2].data, Remote::Absent);
+        let jobs = scrape_configs(sources.iter().filter_map(Source::scraped));
+        assert_eq!(jobs[0].static_configs, app.scrape_jobs[0].static_configs);
+        scrapes.publish(&verdict).await.unwrap();
+        hook.commit().await.unwrap();
+        assert_eq!(agent.take_writes().len(), 3);
+        assert!(ScrapeProvider::new(&agent.hook(Event::Start), SCRAPES).is_err());
+        assert!(ScrapeRequirer::new(&agent.hook(Event::Start), OFFERS).is_err());
     }
 
     #[tokio::test]

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
+use juju_ops::{RelationId, UnitName};
 use juju_relations::tempo_cluster::{
     CoordinatorAppData, RemoteWriteEndpoint, Role, Topology, WorkerAppData, WorkerUnitData,
 };
 use juju_relations::tracing::{Protocol, ProviderAppData, ReceiverUrl, Requested, RequirerAppData};
 use juju_relations::{
     Databag, Remote, Wire, blackbox_exporter_probes, catalogue, cross_model_mesh, grafana_datasource,
-    grafana_datasource_exchange, istio_ingress_route, loki_push_api, prometheus_remote_write, s3,
-    service_mesh, tempo_api, tempo_peers, tls_certificates, traefik_route,
+    grafana_datasource_exchange, istio_ingress_route, loki_push_api, prometheus_remote_write,
+    prometheus_scrape, s3, service_mesh, tempo_api, tempo_peers, tls_certificates, traefik_route,
 };
 use proptest::prelude::*;
 
@@ -52,6 +53,8 @@ fn texts() -> impl Strategy<Value = String> {
         "[{\"source_namespace\": \"a\", \"source_app_name\": \"b\\n\", \"target_namespace\": \"c\"}, 1]",
         "{\"app_name\": \"a\", \"juju_model_name\": \"m\"}",
         "{\"model\": \"m\", \"model_uuid\": \"u\", \"application\": \"a\", \"type\": \"t\"}",
+        "[{\"static_configs\": [{\"targets\": [\"*:80\", \"*\", \":\", \"a:1\"]}]}, {\"job_name\": 1}, {}]",
+        "[{\"static_configs\": [{\"targets\": [null]}]}, {\"tls_config\": [], \"sample_limit\": -1}]",
         "\"\\ud800\"",
         "1e999",
         "[1,]",
@@ -298,6 +301,48 @@ proptest! {
     }
 
     #[test]
+    fn scraped(bag in databags(prometheus_scrape::ProviderAppData::KEYS)) {
+        use prometheus_scrape::ProviderAppData;
+        check::<ProviderAppData>(&bag)?;
+        if let Remote::Ready(data) = ProviderAppData::read(Some(&bag)) {
+            named::<ProviderAppData>(&data.problems)?;
+        }
+    }
+
+    #[test]
+    fn scraped_units_and_prometheus(
+        bag in databags(&["prometheus_scrape_unit_address", "prometheus_scrape_unit_name", "prometheus_scrape_unit_path", "event"]),
+        older in databags(&["prometheus_scrape_host", "prometheus_scrape_unit_fqdn"]),
+    ) {
+        check::<prometheus_scrape::UnitData>(&bag)?;
+        check::<prometheus_scrape::UnitData>(&older)?;
+        check::<prometheus_scrape::RequirerAppData>(&bag)?;
+    }
+
+    #[test]
+    fn whatever_is_scraped_has_a_name_of_its_own(
+        bag in databags(prometheus_scrape::ProviderAppData::KEYS),
+        other in databags(&["scrape_jobs"]),
+        units in prop::collection::vec(databags(prometheus_scrape::UnitData::KEYS), 0..3),
+    ) {
+        use prometheus_scrape::{ProviderAppData, Source, UnitData, scrape_configs};
+        let units: BTreeMap<UnitName, Remote<UnitData>> = (0..)
+            .zip(&units)
+            .map(|(n, bag)| (UnitName::new("a", n), UnitData::read(Some(bag))))
+            .collect();
+        let source = |n, bag: &Databag| Source {
+            relation: RelationId::new("e", n),
+            data: ProviderAppData::read(Some(bag)),
+            units: units.clone(),
+        };
+        let sources = [source(1, &bag), source(2, &other)];
+        let jobs = scrape_configs(sources.iter().filter_map(Source::scraped));
+        let names: BTreeSet<_> = jobs.iter().filter_map(|job| job.job_name.clone()).collect();
+        prop_assert_eq!(names.len(), jobs.len());
+        prop_assert_eq!(jobs, scrape_configs(sources.iter().rev().filter_map(Source::scraped)));
+    }
+
+    #[test]
     fn loki(bag in databags(&["endpoint", "public_address", "metadata", "alert_rules", "event", "promtail_binary_zip_url"])) {
         check::<loki_push_api::UnitData>(&bag)?;
         check::<loki_push_api::ProviderAppData>(&bag)?;
@@ -536,6 +581,19 @@ proptest! {
         survives(data(&uids))?;
         uids.sort();
         prop_assert!(data(&uids).datasources.is_sorted_by_key(|datasource| datasource.uid.clone()));
+    }
+
+    #[test]
+    fn jobs_survive(text in any::<String>(), texts in prop::collection::vec(any::<String>(), 0..3), labels in maps(), name in plain()) {
+        use prometheus_scrape::{ProviderAppData, RelabelConfig, RequirerAppData, ScrapeJob, UnitData, Verdict};
+        let mut job = ScrapeJob::new(text.clone(), texts);
+        job.static_configs[0].labels = labels;
+        job.relabel_configs = vec![RelabelConfig::set(text.clone(), &text)];
+        job.sample_limit = Some(u64::MAX);
+        survives(ProviderAppData { scrape_jobs: vec![job], ..ProviderAppData::default() })?;
+        survives(UnitData { path: Some(name.clone()), fqdn: Some(name.clone()), ..UnitData::new(name.clone(), name) })?;
+        let event = Verdict { valid: false, errors: Some(text.clone()), scrape_job_errors: Some(text) };
+        survives(RequirerAppData { event: Some(event) })?;
     }
 
     #[test]
