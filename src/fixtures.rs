@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use juju_ops::{Databag, SecretId, SecretInfo, UnitName};
+use juju_pebble::{Layer, LogTarget};
 use juju_relations::Wire;
 use juju_relations::tls_certificates::{
     Authority, PRIVATE_KEY, PrivateKey, ProviderAppData, RequirerData, SigningRequest, request,
 };
 
 use crate::deployment::Deployment;
-use crate::names::{Config, Endpoint};
+use crate::names::{Config, Container, Endpoint};
 use crate::snapshot::{
-    CertificatesSnapshot, Host, Identity, KubernetesSnapshot, Look, OwnSecret, RelationSnapshot, Snapshot,
+    CertificatesSnapshot, ContainerSnapshot, ContainerState, Host, Identity, KubernetesSnapshot, Look,
+    OwnSecret, RelationSnapshot, Snapshot,
 };
 
 /// Relations of what is unlikely to be looked at by number.
@@ -41,6 +43,7 @@ pub(crate) struct Cluster {
     pub(crate) host: Host,
     pub(crate) relations: BTreeMap<Endpoint, Vec<RelationSnapshot>>,
     pub(crate) certificates: CertificatesSnapshot,
+    pub(crate) containers: BTreeMap<Container, ContainerSnapshot>,
 }
 
 /// One application of two workers with every role, and a bucket.
@@ -60,6 +63,7 @@ impl Default for Cluster {
             },
             relations: BTreeMap::new(),
             certificates: CertificatesSnapshot::default(),
+            containers: BTreeMap::new(),
         }
     }
 }
@@ -76,7 +80,7 @@ impl Cluster {
             host: self.host.clone(),
             config: self.config.clone(),
             relations: self.relations.clone(),
-            containers: BTreeMap::new(),
+            containers: self.containers.clone(),
             opened_ports: [].into(),
             certificates: self.certificates.clone(),
             kubernetes: KubernetesSnapshot::default(),
@@ -197,6 +201,29 @@ impl Cluster {
         self.relate(Endpoint::Logging, relation)
     }
 
+    /// A container that can be reached, with these log targets in its plan.
+    pub(crate) fn container(
+        mut self,
+        container: Container,
+        log_targets: BTreeMap<String, LogTarget>,
+    ) -> Self {
+        let plan = Layer { log_targets, ..Layer::default() };
+        let state = ContainerState { plan, ..ContainerState::default() };
+        self.containers.insert(container, ContainerSnapshot::Reachable(state));
+        self
+    }
+
+    /// A Prometheus that scrapes, and what it was told before.
+    pub(crate) fn scraped(self, jobs: Option<&str>) -> Self {
+        let relation = RelationSnapshot {
+            id: 35,
+            remote_app: Some("prom".into()),
+            local_app_data: jobs.map(|jobs| Databag::from([("scrape_jobs", jobs)])),
+            ..RelationSnapshot::default()
+        };
+        self.relate(Endpoint::MetricsEndpoint, relation)
+    }
+
     /// Another cluster that takes our own traces.
     pub(crate) fn other_cluster(self, endpoint: Endpoint, receivers: &str) -> Self {
         let relation = RelationSnapshot {
@@ -235,6 +262,21 @@ impl Cluster {
         relation.local_unit_data = Some(RequirerData::new([SigningRequest::new(csr, false)]).write());
         relation.remote_app_data = Some(answer.write());
         cluster
+    }
+
+    /// Other coordinator units that have said where they are.
+    pub(crate) fn peers<const N: usize>(self, numbers: [u32; N]) -> Self {
+        let unit = |number: u32| {
+            let fqdn = format!(r#""tempo-{number}.tempo-endpoints.obs.svc.cluster.local""#);
+            (UnitName::new("tempo", number), Some(Databag::from([("fqdn", fqdn)])))
+        };
+        let relation = RelationSnapshot {
+            id: 50,
+            remote_app: Some("tempo".into()),
+            remote_units: numbers.into_iter().map(unit).collect(),
+            ..RelationSnapshot::default()
+        };
+        self.relate(Endpoint::Peers, relation)
     }
 
     /// Another coordinator unit.

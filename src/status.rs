@@ -2,7 +2,7 @@
 //!
 //! *Architecture invariant:* no I/O. What happened comes in as [`Applied`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use juju_ops::Status;
@@ -20,6 +20,8 @@ pub struct Applied {
     pub nginx: WorkloadOutcome,
     /// The exporter of its metrics.
     pub exporter: WorkloadOutcome,
+    /// Why a container's logs do not go where they should, of those that could be reached.
+    pub logs: BTreeMap<Container, String>,
     /// What Kubernetes holds.
     pub kubernetes: KubernetesOutcome,
 }
@@ -210,8 +212,11 @@ fn notes(d: &Deployment, applied: &Applied) -> Vec<String> {
     let absent = absent.map(|(task, failure)| format!("[kubernetes] {task}: {failure}"));
     let said = |trouble: &&tls::Trouble| !(d.tls.is_awaited() && **trouble == tls::Trouble::Pending);
     let tls = d.tls.troubles.iter().filter(said).map(|trouble| tls_note(trouble, d.tls.is_on()));
+    let logs = applied.logs.iter();
+    let logs = logs.map(|(container, reason)| format!("[{container}] logs are not forwarded: {reason}"));
     exporter
         .into_iter()
+        .chain(logs)
         .chain(silent(d))
         .chain(tls)
         .chain(absent)

@@ -2,8 +2,8 @@
 //!
 //! The order, with its reasons:
 //! 0. *Certificates*: everything else may need them.
-//! 1. *Containers*: files, then layers, then services. nginx must listen before anyone is told where to send. The two
-//!    containers do not depend on each other.
+//! 1. *Containers*: files, then layers, then services, then where logs go. nginx must listen before anyone is told where
+//!    to send. The two containers do not depend on each other.
 //! 2. *Databags*: the agent passes them on when the hook succeeds, all at once, so they come after everything that
 //!    can still go wrong in a container.
 //! 3. *Ports*: also passed on when the hook succeeds.
@@ -14,6 +14,7 @@
 
 mod certificates;
 pub(crate) mod kubernetes;
+mod logs;
 mod workload;
 
 use juju_ops::{Hook, RelationId, Scope, ToolError};
@@ -37,9 +38,9 @@ pub async fn apply(
     plan: &Plan,
 ) -> Result<Applied, ToolError> {
     certificates::apply(hook, snapshot, plan).instrument(info_span!("certificates")).await?;
-    let (nginx, exporter) = futures_util::future::join(
-        container(hook, snapshot, Container::Nginx, plan.nginx.as_ref()),
-        container(hook, snapshot, Container::NginxPrometheusExporter, plan.exporter.as_ref()),
+    let ((nginx, nginx_logs), (exporter, exporter_logs)) = futures_util::future::join(
+        container(hook, snapshot, plan, Container::Nginx, plan.nginx.as_ref()),
+        container(hook, snapshot, plan, Container::NginxPrometheusExporter, plan.exporter.as_ref()),
     )
     .await;
     plan_databags(hook, plan);
@@ -55,7 +56,8 @@ pub async fn apply(
     let kubernetes = kubernetes::apply(around.kubernetes.as_ref(), snapshot, &plan.kubernetes)
         .instrument(info_span!("kubernetes"))
         .await;
-    Ok(Applied { nginx, exporter, kubernetes })
+    let logs = nginx_logs.into_iter().chain(exporter_logs).collect();
+    Ok(Applied { nginx, exporter, logs, kubernetes })
 }
 
 /// Keeps what a look has found, and tells Juju the version of Tempo, where that is news.
@@ -107,6 +109,7 @@ pub async fn preview(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Ve
     for planned in plan.nginx.iter().chain(&plan.exporter) {
         lines.extend(workload::preview(snapshot.container(planned.container), planned));
     }
+    lines.extend(plan.logs.iter().filter_map(|planned| logs::preview(snapshot, planned)));
     plan_databags(hook, plan);
     let changes = hook.differences().await;
     hook.discard();
@@ -131,18 +134,26 @@ pub async fn preview(hook: &Hook, snapshot: &Snapshot, plan: &Plan) -> Result<Ve
 async fn container(
     hook: &Hook,
     snapshot: &Snapshot,
+    plan: &Plan,
     container: Container,
     planned: Option<&Workload>,
-) -> WorkloadOutcome {
+) -> (WorkloadOutcome, Option<(Container, String)>) {
     let pebble = hook.container(container.as_str());
-    match planned {
+    let outcome = match planned {
         Some(planned) => {
             workload::apply(&*pebble, snapshot.container(container), planned)
                 .instrument(info_span!("container", otel.name = container.as_str()))
                 .await
         }
         None => workload::as_seen(snapshot.container(container)),
-    }
+    };
+    // Last, since nothing depends on it.
+    let planned = plan.logs.iter().find(|planned| planned.container == container);
+    let refused = match planned {
+        Some(planned) => logs::apply(&*pebble, snapshot, planned).await,
+        None => None,
+    };
+    (outcome, refused.map(|reason| (container, reason)))
 }
 
 /// Hands the planned databag contents to the hook, which keeps them until they are sent.

@@ -76,6 +76,7 @@ fn unit(name: &UnitName, data: Remote<WorkerUnitData>) -> Result<Option<WorkerUn
             // a port of its own.
             Ok(address) => Ok(Some(WorkerUnit {
                 unit: name.clone(),
+                name: data.juju_topology.unit,
                 application: data.juju_topology.application,
                 charm: data.juju_topology.charm_name,
                 host: address.host,

@@ -11,9 +11,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use juju_ops::UnitName;
+use juju_pebble::LogTarget;
+use juju_relations::prometheus_scrape::ScrapeJob;
 use serde::Serialize;
 
-use crate::names::Endpoint;
+use crate::names::{Container, Endpoint};
 use crate::secret::Secret;
 use crate::snapshot::{Identity, Look, RelationSnapshot, Snapshot};
 use crate::tempo::{Generation, Protocol, Role, TEMPO_2, TransportProtocol};
@@ -76,6 +78,10 @@ pub struct Deployment {
     pub look: Look,
     /// The time at which the hook began: seconds since 1970, UTC.
     pub now: i64,
+    /// What each Prometheus was last told to scrape, by relation; on the leader only.
+    pub scraped: BTreeMap<u32, Vec<ScrapeJob>>,
+    /// The log targets of each container that can be reached, whoever made them, by name.
+    pub log_targets: BTreeMap<Container, BTreeMap<String, LogTarget>>,
     /// Relations of endpoints to which something is always written.
     pub links: Links,
     /// What other charms, or the pod, got wrong.
@@ -127,8 +133,10 @@ pub struct WorkerApp {
 /// A worker that can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerUnit {
-    /// Its name.
+    /// Its name in the relation.
     pub unit: UnitName,
+    /// Its name as the worker itself tells it, which is another one if the worker is in another model.
+    pub name: String,
     /// Name of the application as the worker itself tells it.
     pub application: String,
     /// Name of its charm.
@@ -303,6 +311,8 @@ impl Deployment {
             kubernetes: kubernetes::kubernetes(snapshot),
             look: snapshot.look.as_ref().unwrap_or(&snapshot.remembered).clone(),
             now: snapshot.now,
+            scraped: telemetry::scraped(&related(Endpoint::MetricsEndpoint)),
+            log_targets: telemetry::log_targets(snapshot),
             tls,
             ingress,
             links: Links(Endpoint::ALL.iter().map(|endpoint| (*endpoint, ids(*endpoint))).collect()),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use juju_ops::{Remote, UnitName};
+use juju_pebble::LogTarget;
+use juju_relations::prometheus_scrape::{self, ScrapeJob};
 use juju_relations::tracing::{ProviderAppData, TransportProtocol};
 use juju_relations::{Wire, loki_push_api, prometheus_remote_write};
 
-use crate::names::Endpoint;
-use crate::snapshot::Snapshot;
+use crate::names::{Container, Endpoint};
+use crate::snapshot::{ContainerSnapshot, RelationSnapshot, Snapshot};
 use crate::tempo::Protocol;
 
 use super::address::Url;
@@ -30,6 +32,24 @@ pub(super) fn telemetry(snapshot: &Snapshot, findings: &mut Findings) -> Telemet
         telemetry.remote_write.insert(url.to_string(), url);
     }
     telemetry
+}
+
+/// What each Prometheus was told before. What cannot be read was not told by this charm, and is as good as nothing.
+pub(super) fn scraped(relations: &[&RelationSnapshot]) -> BTreeMap<u32, Vec<ScrapeJob>> {
+    let told = relations.iter().filter_map(|relation| {
+        let data = prometheus_scrape::ProviderAppData::read(relation.local_app_data.as_ref()).ok()?;
+        Some((relation.id, data.scrape_jobs))
+    });
+    told.collect()
+}
+
+/// The log targets that Pebble has.
+pub(super) fn log_targets(snapshot: &Snapshot) -> BTreeMap<Container, BTreeMap<String, LogTarget>> {
+    let reachable = snapshot.containers.iter().filter_map(|(container, seen)| match seen {
+        ContainerSnapshot::Reachable(state) => Some((*container, state.plan.log_targets.clone())),
+        ContainerSnapshot::Unreachable => None,
+    });
+    reachable.collect()
 }
 
 /// The URL that each unit of an endpoint has published under the first of its keys.

@@ -1,7 +1,7 @@
 //! Relations, as far as the charm makes decisions from them.
 
 use futures_util::future::{try_join_all, try_join4};
-use juju_ops::{Hook, Relation, Scope, ToolError};
+use juju_ops::{Hook, Relation, ToolError};
 
 use crate::names::Endpoint;
 use crate::snapshot::RelationSnapshot;
@@ -16,12 +16,26 @@ pub(super) struct Parts {
     app_data: bool,
     /// Its units with their databags.
     units: bool,
-    /// The databag of this unit, or of this application, which followers may read of a peer relation only.
-    own: Option<Scope>,
+    /// What this side has written.
+    own: Own,
+}
+
+/// A databag of this side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// None: what is to be in it does not depend on what is.
+    Nothing,
+    /// That of this unit.
+    Unit,
+    /// That of this application in a peer relation, which every unit may read.
+    Shared,
+    /// That of this application in another relation, which the leader alone may read. It costs no call where the
+    /// leader writes into it: what is there has to be read for that anyway.
+    Leader,
 }
 
 /// Only that it exists.
-const EXISTENCE: Parts = Parts { app: false, app_data: false, units: false, own: None };
+const EXISTENCE: Parts = Parts { app: false, app_data: false, units: false, own: Own::Nothing };
 const NAME: Parts = Parts { app: true, ..EXISTENCE };
 const APP: Parts = Parts { app_data: true, ..NAME };
 const UNITS: Parts = Parts { units: true, ..EXISTENCE };
@@ -29,13 +43,13 @@ const UNITS: Parts = Parts { units: true, ..EXISTENCE };
 /// The endpoints that decisions are made from.
 pub(super) const READ: &[(Endpoint, Parts)] = &[
     (Endpoint::Catalogue, EXISTENCE),
-    (Endpoint::Certificates, Parts { own: Some(Scope::Unit), ..APP }),
+    (Endpoint::Certificates, Parts { own: Own::Unit, ..APP }),
     (Endpoint::GrafanaSource, APP),
     (Endpoint::Ingress, APP),
     (Endpoint::IstioIngress, APP),
     (Endpoint::Logging, UNITS),
-    (Endpoint::MetricsEndpoint, NAME),
-    (Endpoint::Peers, Parts { own: Some(Scope::App), ..UNITS }),
+    (Endpoint::MetricsEndpoint, Parts { own: Own::Leader, ..NAME }),
+    (Endpoint::Peers, Parts { own: Own::Shared, ..UNITS }),
     (Endpoint::Probes, NAME),
     (Endpoint::ProvideCmrMesh, APP),
     (Endpoint::ReceiveDatasource, APP),
@@ -56,7 +70,11 @@ pub(super) async fn of(
     parts: Parts,
 ) -> Result<Vec<RelationSnapshot>, ToolError> {
     let relations = hook.relations(endpoint.as_str()).await?;
-    try_join_all(relations.iter().map(|relation| see(relation, parts))).await
+    let own = match parts.own {
+        Own::Leader if relations.is_empty() || !hook.is_leader().await? => Own::Nothing,
+        own => own,
+    };
+    try_join_all(relations.iter().map(|relation| see(relation, Parts { own, ..parts }))).await
 }
 
 async fn see(relation: &Relation, parts: Parts) -> Result<RelationSnapshot, ToolError> {
@@ -76,11 +94,14 @@ async fn see(relation: &Relation, parts: Parts) -> Result<RelationSnapshot, Tool
         }))
         .await
     };
-    let own_unit = async {
-        if parts.own == Some(Scope::Unit) { Ok(Some(relation.local_unit_data().await?)) } else { Ok(None) }
+    let own_unit =
+        async { if parts.own == Own::Unit { Ok(Some(relation.local_unit_data().await?)) } else { Ok(None) } };
+    let own_app = async {
+        match parts.own {
+            Own::Shared | Own::Leader => relation.local_app_data().await,
+            Own::Nothing | Own::Unit => Ok(None),
+        }
     };
-    let own_app =
-        async { if parts.own == Some(Scope::App) { relation.local_app_data().await } else { Ok(None) } };
     let ((remote_app, remote_app_data), units, local_unit_data, local_app_data) =
         try_join4(app, units, own_unit, own_app).await?;
     Ok(RelationSnapshot {

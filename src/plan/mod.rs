@@ -26,13 +26,16 @@ pub mod exporter;
 mod grafana;
 mod ingress;
 pub mod kubernetes;
+pub mod logs;
 mod mesh;
+mod metrics;
 pub mod nginx;
 mod peers;
 mod ports;
 mod probes;
 mod receivers;
 mod requests;
+mod rules;
 mod tempo_api;
 mod tempo_config;
 pub mod traces;
@@ -69,6 +72,8 @@ pub struct Plan {
     /// The ports to open; all others are closed.
     #[serde(serialize_with = "as_texts")]
     pub ports: Option<BTreeSet<Port>>,
+    /// Where what the services write is sent; in any state of the cluster.
+    pub logs: Vec<logs::Forwarding>,
     /// What Kubernetes should hold of this application; in any state of the cluster.
     pub kubernetes: kubernetes::Objects,
     /// Where the charm's own traces go; `None` if nobody takes them.
@@ -214,12 +219,15 @@ pub fn plan(d: &Deployment) -> Plan {
         catalogue::writes(d),
         probes::writes(d),
         grafana::writes(d),
+        metrics::writes(d, ready),
+        logs::writes(d),
     ];
     Plan {
         certificates: certificates::certificates(d),
         ingress: ingress::writes(d),
         publications: publications.concat(),
         mesh: mesh::writes(d),
+        logs: logs::forwarding(d),
         kubernetes: kubernetes::objects(d),
         nginx: if ready { Some(nginx::workload(d)) } else { nginx::renewal(d) },
         exporter: if ready { Some(exporter::workload(d)) } else { exporter::renewal(d) },

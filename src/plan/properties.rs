@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use juju_ops::{Databag, UnitName};
+use juju_pebble::LogTarget;
 use juju_relations::{
-    grafana_datasource, grafana_datasource_exchange, istio_ingress_route, service_mesh, traefik_route,
+    grafana_datasource, grafana_datasource_exchange, istio_ingress_route, prometheus_scrape, service_mesh,
+    traefik_route,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -12,7 +14,7 @@ use proptest::sample::{Index, select};
 use super::*;
 use crate::fixtures::{Cluster, complete};
 use crate::plan::nginx::CONFIG_PATH;
-use crate::snapshot::{RelationSnapshot, Snapshot};
+use crate::snapshot::{ContainerSnapshot, ContainerState, RelationSnapshot, Snapshot};
 use crate::status::{Applied, statuses};
 
 /// Whatever may stand behind a key: what belongs there, nearly that, something else, and attempts to break out.
@@ -332,7 +334,7 @@ fn written(write: &DatabagWrite) -> Databag {
     write.data.iter().filter_map(|(key, text)| Some((key, text.as_ref()?.expose()))).collect()
 }
 
-/// Whatever the neighbours say, Grafana and the mesh can read what they are told.
+/// Whatever the neighbours say, Grafana, Prometheus and the mesh can read what they are told.
 fn assert_sound_publications(d: &Deployment, plan: &Plan) {
     for write in plan.publications.iter().filter(|write| write.scope == Scope::App) {
         let bag = written(write);
@@ -354,6 +356,14 @@ fn assert_sound_publications(d: &Deployment, plan: &Plan) {
             assert_eq!(once.len(), known.datasources.len());
         }
     }
+    for write in &plan.publications {
+        if write.endpoint == Endpoint::MetricsEndpoint && write.scope == Scope::App {
+            let told = prometheus_scrape::ProviderAppData::read(Some(&written(write))).ok().unwrap();
+            assert_eq!(told.problems, [] as [&str; 0]);
+            let once: BTreeSet<_> = told.scrape_jobs.iter().map(|job| format!("{job:?}")).collect();
+            assert_eq!(once.len(), told.scrape_jobs.len());
+        }
+    }
     for write in plan.mesh.iter().filter(|write| write.endpoint == Endpoint::ServiceMesh) {
         let told = service_mesh::RequirerAppData::read(Some(&written(write))).ok().unwrap();
         assert_eq!(told.problems, [] as [&str; 0]);
@@ -365,11 +375,73 @@ fn assert_sound_publications(d: &Deployment, plan: &Plan) {
     }
 }
 
+/// Log targets as they may be in a container: ours and those of others, on and off, with addresses of now and of before.
+fn log_targets() -> impl Strategy<Value = BTreeMap<String, LogTarget>> {
+    let name = select(vec!["w/0", "w/1", "v-1/0", "remote-0123/2", "theirs", "w/0-00000000"]);
+    let location = select(vec![
+        "http://prom-0.prom:9090/api/v1/write",
+        "https://10.1.2.3/push",
+        "(removed)",
+        "http://gone/push",
+    ]);
+    let services = select(vec![&["all"][..], &["-all"], &["all", "-all"], &["nginx"], &[]]);
+    let target = (location, services, any::<bool>()).prop_map(|(location, services, is_ours)| {
+        let labels =
+            [("product", "Juju"), ("charm", "tempo-coordinator-k8s"), ("juju_unit", "tempo/0"), ("job", "x")];
+        let labels = labels.into_iter().filter(|_| is_ours);
+        LogTarget {
+            type_: "loki".into(),
+            location: location.into(),
+            services: services.iter().map(|service| (*service).to_owned()).collect(),
+            labels: labels.map(|(label, value)| (label.to_owned(), value.to_owned())).collect(),
+            ..LogTarget::default()
+        }
+    });
+    prop::collection::btree_map(name.prop_map(str::to_owned), target, 0..5)
+}
+
 proptest! {
     #![proptest_config(config(500))]
 
     #[test]
-    fn grafana_and_the_mesh_can_read_what_they_are_told(relations in relations()) {
+    fn every_loki_gets_lines_at_its_address_and_nobody_else(relations in relations(), before in log_targets()) {
+        let mut seen = snapshot(relations, true);
+        let mut state = ContainerState {
+            plan: Layer { log_targets: before.clone(), ..Layer::default() },
+            ..ContainerState::default()
+        };
+        let reached = |state: &ContainerState| {
+            [(Container::Nginx, ContainerSnapshot::Reachable(state.clone()))].into()
+        };
+        seen.containers = reached(&state);
+        let deployment = Deployment::validate(&seen);
+        for forwarding in plan(&deployment).logs {
+            state.plan.combine(&forwarding.layer);
+        }
+        let after = state.plan.log_targets.clone();
+        let is_ours = |target: &LogTarget| target.labels.get("juju_unit").is_some_and(|unit| unit == "tempo/0");
+        for (name, target) in &before {
+            prop_assert_eq!(&target.location, &after[name].location);
+            prop_assert!(is_ours(target) || *target == after[name], "{}", name);
+        }
+        let mut on: Vec<_> = after
+            .values()
+            .filter(|target| is_ours(target) && target.services == ["all"])
+            .map(|target| target.location.clone())
+            .collect();
+        let mut wanted: Vec<_> = deployment.telemetry.loki.values().map(ToString::to_string).collect();
+        on.sort();
+        wanted.sort();
+        prop_assert_eq!(on, wanted);
+        // The next hook has nothing to do.
+        seen.containers = reached(&state);
+        for forwarding in plan(&Deployment::validate(&seen)).logs {
+            prop_assert!(state.plan.has(&forwarding.layer));
+        }
+    }
+
+    #[test]
+    fn who_is_told_something_can_read_it(relations in relations()) {
         let deployment = Deployment::validate(&snapshot(relations, true));
         assert_sound_publications(&deployment, &plan(&deployment));
     }

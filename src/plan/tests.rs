@@ -42,17 +42,24 @@ fn busy() -> Cluster {
         .loki(&["http://loki-0.loki-endpoints.obs.svc.cluster.local:3100/loki/api/v1/push", ""])
         .other_cluster(Endpoint::SelfCharmTracing, others)
         .other_cluster(Endpoint::SelfWorkloadTracing, "[]")
+        .scraped(None)
+        .container(Container::Nginx, BTreeMap::new())
         .peer();
     cluster.host.ipv6 = true;
     cluster.host.nameserver = Some("fd00::a".parse().unwrap());
     cluster
 }
 
-/// The plan as people see it; documents within documents as lists of lines, and nginx's, which is checked by itself,
-/// left out.
+/// The plan as people see it; documents within documents as lists of lines, and nginx's and the rules, which are checked by
+/// themselves, left out.
 fn shown(cluster: &Cluster) -> Value {
     let mut plan = serde_json::to_value(plan_of(cluster)).unwrap();
     plan["nginx"]["files"][CONFIG_PATH]["content"] = "…".into();
+    for write in plan["publications"].as_array_mut().unwrap() {
+        if let Some(rules) = write["data"].get_mut("alert_rules") {
+            *rules = "…".into();
+        }
+    }
     for write in plan["cluster"].as_array_mut().unwrap() {
         let config = &mut write["data"]["worker_config"];
         let text: String = serde_json::from_str(config.as_str().unwrap()).unwrap();

@@ -116,7 +116,7 @@ fn assert_quiet(state: &State, events: Vec<Event>) {
 #[test]
 fn a_hook_in_which_nothing_has_changed_leaves_the_agent_nothing_to_send() {
     let leader = run(&everything(), Event::ConfigChanged).state;
-    assert_eq!(leader.unit_state.len(), 3, "{:?}", leader.unit_state.keys());
+    assert_eq!(leader.unit_state.len(), 4, "{:?}", leader.unit_state.keys());
     assert_quiet(&leader, events(&leader));
 
     let follower = run(&everything().with_leader(false), Event::ConfigChanged).state;

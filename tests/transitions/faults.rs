@@ -5,7 +5,7 @@ use juju_sim::{Event, ExecHandler, Failure, Fault, State};
 use crate::scene::{
     GRAFANA, LOKI, charm, complete, context, deserted, nginx_conf, published, run, settled, sweep, with_nginx,
 };
-use crate::tls;
+use crate::{telemetry, tls};
 
 /// Scenes in which the next hook has a lot to do, with that hook.
 fn busy() -> Vec<(&'static str, State, Event)> {
@@ -16,6 +16,7 @@ fn busy() -> Vec<(&'static str, State, Event)> {
         ("requirer leaves", deserted(settled(), GRAFANA), Event::relation_broken("tracing", GRAFANA)),
         ("container restarted", restarted, Event::pebble_ready("nginx")),
         ("certificate arrives", tls::just_answered(), Event::relation_changed("certificates", tls::CA)),
+        ("who watches comes", telemetry::watched(), Event::UpdateStatus),
         ("authority leaves", tls::encrypted(), Event::relation_broken("certificates", tls::CA)),
     ]
 }

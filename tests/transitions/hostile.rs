@@ -6,7 +6,7 @@ use juju_sim::{Event, Relation, State};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRunner};
 
-use crate::scene::{GRAFANA, S3, WORKERS, after, cases, charm, complete, context};
+use crate::scene::{GRAFANA, S3, WORKERS, after, cases, charm, complete, context, deserted};
 
 /// Databags through the whole charm, per relation. Readers and decisions alone get ten thousand each beside the code.
 const CASES: u32 = 10_000;
@@ -185,6 +185,33 @@ fn loki_may_write_anything() {
         || Event::relation_changed("logging", 20),
         &["endpoint", "url"],
     );
+}
+
+/// What an earlier revision has left for Prometheus decides what stays while the cluster is incomplete.
+#[test]
+fn our_own_jobs_of_before_may_be_anything() {
+    let (endpoint, id) = ("metrics-endpoint", 29);
+    let relation = Relation::new(endpoint, id, "prometheus_scrape", "prom");
+    let base = deserted(after(&complete().with_relation(relation), Event::UpdateStatus), S3);
+    let rng_algorithm = RngAlgorithm::XorShift;
+    let mut runner = TestRunner::new(Config {
+        cases: cases(FEWER_CASES),
+        rng_algorithm,
+        failure_persistence: None,
+        ..Config::default()
+    });
+    let context = context();
+    runner
+        .run(&databag(&["scrape_jobs", "scrape_metadata", "alert_rules"]), |left| {
+            let mut state = base.clone();
+            state.relation_mut(endpoint, id).expect("it is there").local_app_data = left;
+            let out = context.run(&state, Event::relation_broken("s3", S3), charm);
+            prop_assert!(out.result.is_ok(), "{:?}", out.result);
+            let jobs = &out.relation(endpoint, id).local_app_data["scrape_jobs"];
+            prop_assert_eq!(jobs, "[]");
+            Ok(())
+        })
+        .unwrap();
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod published;
 mod receivers;
 mod scene;
 mod statuses;
+mod telemetry;
 mod tls;
 mod traces;
 mod upgrade;

@@ -126,6 +126,26 @@ fn receivers() -> String {
     format!("[{}]", list.join(", "))
 }
 
+/// A worker and an exporter; `more` is in both.
+fn scrape_jobs(more: &str) -> String {
+    let set = |label: &str, text: &str| format!(r#"{{"target_label": "{label}", "replacement": "{text}"}}"#);
+    let labels = [
+        set("juju_charm", "tempo-worker-k8s"),
+        set("juju_unit", "worker/0"),
+        set("juju_application", "worker"),
+        set("juju_model", "obs"),
+        set("juju_model_uuid", UUID),
+    ];
+    let worker = format!(
+        r#"{{"metrics_path": "/proxy/worker/worker-0/metrics", "static_configs": [{{"targets": ["tempo.obs.svc.cluster.local:3300"]}}], "relabel_configs": [{}]{more}}}"#,
+        labels.join(", ")
+    );
+    let exporter = format!(
+        r#"{{"metrics_path": "/metrics", "static_configs": [{{"targets": ["{FQDN}:9113"], "labels": {{"juju_unit": "tempo/0"}}}}]{more}}}"#
+    );
+    format!("[{worker}, {exporter}]")
+}
+
 /// A cluster without TLS and ingress, as the Python charm has published it to everybody.
 fn left_behind() -> State {
     let by_name = r#"{"otlp_grpc": "tempo.obs.svc.cluster.local:4317", "otlp_http": "http://tempo.obs.svc.cluster.local:4318", "zipkin": "http://tempo.obs.svc.cluster.local:9411"}"#;
@@ -242,9 +262,9 @@ fn left_behind() -> State {
             Relation::new("metrics-endpoint", METRICS_ENDPOINT, "prometheus_scrape", "prom")
                 .with_remote_unit(0, silent)
                 .with_local_app_data([
-                    ("scrape_metadata", topology.as_str()),
-                    ("scrape_jobs", r#"[{"metrics_path": "/metrics"}]"#),
-                    ("alert_rules", "{}"),
+                    ("scrape_metadata", topology.clone()),
+                    ("scrape_jobs", scrape_jobs("")),
+                    ("alert_rules", r#"{"groups": []}"#.to_owned()),
                 ])
                 .with_local_unit_data([
                     ("prometheus_scrape_unit_address", "tempo.obs.svc.cluster.local"),
@@ -284,8 +304,12 @@ fn differences(before: &State, after: &State) -> BTreeSet<String> {
 }
 
 /// What a refresh changes in databags, each for a reason in `docs/parity.md`.
-const CHANGES: [&str; 4] = [
+const CHANGES: [&str; 8] = [
     "catalogue description",
+    "logging alert_rules",
+    "logging metadata",
+    "metrics-endpoint alert_rules",
+    "metrics-endpoint scrape_metadata",
     "receive-datasource datasources",
     "send-remote-write alert_rules",
     "tempo-cluster worker_config",
@@ -390,6 +414,13 @@ fn left_behind_with_tls_ingress_and_mesh() -> State {
         match relation.endpoint.as_str() {
             "tracing" | "catalogue" | "probes" | "grafana-source" => {
                 for text in data.values_mut() {
+                    *text = outside(text);
+                }
+            }
+            "metrics-endpoint" => {
+                // Targets stay inside.
+                data.insert("scrape_jobs".into(), scrape_jobs(r#", "scheme": "https""#));
+                for text in relation.local_unit_data.values_mut() {
                     *text = outside(text);
                 }
             }
