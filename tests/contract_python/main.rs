@@ -18,6 +18,7 @@ mod s3;
 #[path = "../transitions/scene.rs"]
 mod scene;
 mod service_mesh;
+mod telemetry;
 mod tempo_cluster;
 mod tls_certificates;
 mod tracing;
