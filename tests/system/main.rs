@@ -4,6 +4,8 @@ mod examples;
 mod faults;
 mod ingress;
 mod kubernetes;
+mod logs;
+mod metrics;
 #[allow(dead_code)] // some of it is for tests/traefik
 mod model;
 mod tls;

@@ -81,6 +81,10 @@ pub(crate) struct Model {
     pub(crate) workloads: Mutex<BTreeMap<String, doubles::worker::Running>>,
     /// Likewise: each Traefik, by unit.
     pub(crate) proxies: Mutex<BTreeMap<String, doubles::traefik::Running>>,
+    /// Likewise: each Prometheus, by unit.
+    pub(crate) scrapers: Mutex<BTreeMap<String, doubles::prometheus::Running>>,
+    /// Likewise: what takes lines for each Loki, by unit.
+    pub(crate) receivers: Mutex<BTreeMap<String, doubles::loki::Running>>,
     /// What answers for Pebble where there is no real one, by unit.
     pub(crate) stand_ins: Mutex<BTreeMap<String, doubles::pebble::StandIns>>,
     pub(crate) images: BTreeMap<String, Image>,
@@ -135,6 +139,8 @@ impl Model {
     pub(crate) fn end_pod(&self, unit: &str) {
         self.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         self.proxies.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        self.scrapers.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        self.receivers.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         if let Some(pod) = self.pods.lock().unwrap_or_else(PoisonError::into_inner).remove(unit) {
             pod.end();
@@ -223,6 +229,8 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         pods: Mutex::default(),
         workloads: Mutex::default(),
         proxies: Mutex::default(),
+        scrapers: Mutex::default(),
+        receivers: Mutex::default(),
         stand_ins: Mutex::default(),
         images: start.model.images.clone(),
         log: Log::new(&start.dir.join("debug.log"), start.foreground),
@@ -254,6 +262,8 @@ pub(crate) async fn run(start: Start) -> Result<()> {
     // Processes go with the first process of the namespace, or with their handles where there is none.
     model.workloads.lock().unwrap_or_else(PoisonError::into_inner).clear();
     model.proxies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    model.scrapers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    model.receivers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     if model.host.is_none() {
         let _ = fs::remove_dir_all(&model.run);
     }

@@ -56,6 +56,7 @@ impl Host {
             ("jujuc", client()?),
             ("pebble", tools.join("bin/pebble")),
             ("traefik", tools.join("bin/traefik")),
+            ("prometheus", tools.join("bin/prometheus")),
         ] {
             let target = bin.join(name);
             if file.is_file() {

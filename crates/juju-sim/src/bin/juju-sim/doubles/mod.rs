@@ -7,12 +7,13 @@ mod blackbox_exporter;
 mod catalogue;
 mod certificates;
 mod grafana;
+pub(crate) mod http;
 mod istio_ingress;
-mod loki;
+pub(crate) mod loki;
 mod mesh;
 mod mesh_guest;
 pub(crate) mod pebble;
-mod prometheus;
+pub(crate) mod prometheus;
 mod s3;
 mod tempo_api_client;
 pub(crate) mod traefik;
@@ -85,7 +86,7 @@ const DOUBLES: &[Double] = &[
         meta: istio_ingress::META,
         run: |_, hook| Box::pin(istio_ingress::run(hook)),
     },
-    Double { name: "loki", also: "", meta: loki::META, run: |_, hook| Box::pin(loki::run(hook)) },
+    Double { name: "loki", also: "", meta: loki::META, run: |model, hook| Box::pin(loki::run(model, hook)) },
     Double { name: "mesh", also: "istio-beacon", meta: mesh::META, run: |_, hook| Box::pin(mesh::run(hook)) },
     Double {
         name: "mesh-guest",
@@ -97,7 +98,7 @@ const DOUBLES: &[Double] = &[
         name: "prometheus",
         also: "",
         meta: prometheus::META,
-        run: |_, hook| Box::pin(prometheus::run(hook)),
+        run: |model, hook| Box::pin(prometheus::run(model, hook)),
     },
     Double { name: "s3", also: "", meta: s3::META, run: |_, hook| Box::pin(s3::run(hook)) },
     Double {
@@ -221,6 +222,13 @@ pub(crate) enum Workload {
     Send(spans::cli::SendArgs),
     /// Send spans at an even rate until told to stop.
     Steady(spans::cli::SteadyArgs),
+    /// Take lines of logs and count them, in the place of Loki.
+    Lines(loki::ReceiverArgs),
+    /// Print what is behind an http URL.
+    Get {
+        /// The URL.
+        url: String,
+    },
     /// Write files: a JSON object on standard input, path to text, or to null where no file is to be.
     Put,
 }
@@ -231,6 +239,11 @@ pub(crate) fn workload(workload: &Workload) -> Result<ExitCode> {
     Ok(match workload.clone() {
         Workload::Put => {
             put(&serde_json::from_reader(std::io::stdin())?)?;
+            ExitCode::SUCCESS
+        }
+        Workload::Lines(lines) => runtime.block_on(lines.run())?,
+        Workload::Get { url } => {
+            print!("{}", runtime.block_on(http::get(&url))?);
             ExitCode::SUCCESS
         }
         Workload::Sink(sink) => runtime.block_on(sink.run())?,
