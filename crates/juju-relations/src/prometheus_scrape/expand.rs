@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::Ipv6Addr;
 
 use juju_ops::UnitName;
@@ -197,7 +198,11 @@ fn unique(jobs: impl IntoIterator<Item = ScrapeJob>) -> Vec<ScrapeJob> {
 
 /// SHA-256 in lower-case hexadecimal digits.
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut digits, byte| {
+        // Writing to a String does not fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 #[cfg(test)]

@@ -70,34 +70,38 @@ pub(super) async fn serve(
 
     let mut last = model.scrapers.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
     let is_alive = last.as_mut().is_some_and(|running| matches!(running.process.try_wait(), Ok(None)));
-    let (process, refused) = match last.filter(|_| is_alive) {
-        Some(Running { process, files: old }) => {
-            let refused = if files == old {
-                None
-            } else {
-                let gone = old.keys().filter(|path| !files.contains_key(*path));
-                let all = gone.map(|path| (path.clone(), None)).chain(files.clone()).collect();
-                worker::put(model, unit, &all).await?;
-                match http::ask((pod.address, PORT), "POST /-/reload").await? {
-                    (200, _) => None,
-                    (_, reason) => Some(reason.trim().to_owned()),
-                }
-            };
-            (process, refused)
-        }
-        None => {
-            worker::put(model, unit, &files).await?;
-            let log = machine.logs.join(format!("{}-prometheus.log", unit.replace('/', "-")));
-            let mut process = start(&pod, &log)?;
-            let refused = ready(&pod, &mut process, &log).await;
-            (process, refused)
-        }
+    let (process, refused) = if let Some(Running { process, files: old }) = last.filter(|_| is_alive) {
+        let refused = if files == old { None } else { exchange(model, unit, &pod, &old, &files).await? };
+        (process, refused)
+    } else {
+        worker::put(model, unit, &files).await?;
+        let log = machine.logs.join(format!("{}-prometheus.log", unit.replace('/', "-")));
+        let mut process = start(&pod, &log)?;
+        let refused = ready(&pod, &mut process, &log).await;
+        (process, refused)
     };
     // What was refused is tried again with the next hook.
     let files = if refused.is_some() { Files::new() } else { files };
     let running = Running { process, files };
     model.scrapers.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), running);
     Ok(refused)
+}
+
+/// Gives a running one these files in place of the old ones: why it refuses them, if it does.
+async fn exchange(
+    model: &Arc<Model>,
+    unit: &str,
+    pod: &Pod,
+    old: &Files,
+    new: &Files,
+) -> Result<Option<String>> {
+    let gone = old.keys().filter(|path| !new.contains_key(*path));
+    let all = gone.map(|path| (path.clone(), None)).chain(new.clone()).collect();
+    worker::put(model, unit, &all).await?;
+    Ok(match http::ask((pod.address, PORT), "POST /-/reload").await? {
+        (200, _) => None,
+        (_, reason) => Some(reason.trim().to_owned()),
+    })
 }
 
 fn start(pod: &Pod, log: &PathBuf) -> Result<Child> {
