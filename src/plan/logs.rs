@@ -18,7 +18,7 @@ use crate::deployment::address::Url;
 use crate::names::{CHARM_NAME, Container, Endpoint};
 use crate::snapshot::FileDigest;
 
-use super::{DatabagWrite, metrics, rules};
+use super::{DatabagWrite, rules, scraping};
 
 /// The log targets of one container.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,7 +41,7 @@ pub(super) fn writes(d: &Deployment) -> Vec<DatabagWrite> {
         return Vec::new();
     }
     let data = RequirerAppData {
-        metadata: JsonText::of(&metrics::topology(d)).ok(),
+        metadata: JsonText::of(&scraping::topology(d)).ok(),
         alert_rules: Some(rules::loki(d)),
     };
     let related = d.links.of(Endpoint::Logging).iter();
@@ -108,7 +108,7 @@ fn names(unit: &UnitName, url: &Url) -> impl Iterator<Item = String> {
 
 /// The labels of every line.
 fn labels(d: &Deployment) -> BTreeMap<String, String> {
-    let topology = metrics::topology(d);
+    let topology = scraping::topology(d);
     let labels = [
         ("product", "Juju".to_owned()),
         ("charm", CHARM_NAME.to_owned()),

@@ -36,7 +36,8 @@ fn policies(d: &Deployment) -> Vec<MeshPolicy> {
     };
     let receivers: Vec<u16> = d.active_protocols().into_iter().map(tempo::receiver_port).collect();
     let table = [
-        (Endpoint::MetricsEndpoint, TargetType::Unit, ports(&[exporter::PORT])),
+        // Its own metrics each unit hands out itself.
+        (Endpoint::MetricsEndpoint, TargetType::Unit, ports(&[nginx::TELEMETRY_PORT, exporter::PORT])),
         (Endpoint::MetricsEndpoint, TargetType::App, get(nginx::TELEMETRY_PORT, "/proxy/worker/{*}/metrics")),
         (Endpoint::TempoApi, TargetType::App, ports(&[tempo::HTTP_PORT, tempo::GRPC_PORT])),
         (Endpoint::Tracing, TargetType::App, ports(&receivers)),

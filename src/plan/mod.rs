@@ -28,7 +28,6 @@ mod ingress;
 pub mod kubernetes;
 pub mod logs;
 mod mesh;
-mod metrics;
 pub mod nginx;
 mod peers;
 mod ports;
@@ -36,6 +35,7 @@ mod probes;
 mod receivers;
 mod requests;
 mod rules;
+mod scraping;
 mod tempo_api;
 mod tempo_config;
 pub mod traces;
@@ -219,7 +219,7 @@ pub fn plan(d: &Deployment) -> Plan {
         catalogue::writes(d),
         probes::writes(d),
         grafana::writes(d),
-        metrics::writes(d, ready),
+        scraping::writes(d, ready),
         logs::writes(d),
     ];
     Plan {

@@ -82,7 +82,7 @@ fn a_python_member_understands_our_mesh() {
 /// What the charm lets its guests do.
 fn table(receivers: &[u16]) -> Value {
     json!([
-        ["unit", "metrics-endpoint", [9113]],
+        ["unit", "metrics-endpoint", [3300, 9113]],
         ["app", "metrics-endpoint", [3300], ["GET"], ["/proxy/worker/{*}/metrics"]],
         ["app", "tempo-api", [3200, 9096]],
         ["app", "tracing", receivers],

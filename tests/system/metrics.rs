@@ -21,29 +21,36 @@ fn ask(model: &Model, path: &str) -> Value {
     answer["data"].clone()
 }
 
-/// `scheme unit` of each target with what is wrong with it, if anything is.
+/// `scheme unit path` of each target with what is wrong with it, if anything is.
 fn targets(model: &Model) -> BTreeMap<String, String> {
     let answer = ask(model, "targets?state=active");
     let targets = answer["activeTargets"].as_array().cloned().unwrap_or_default();
     let shown = |target: Value| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let scheme = text(&target["scrapeUrl"]).split(':').next().unwrap_or_default().to_owned();
+        let url = text(&target["scrapeUrl"]);
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let path = rest.find('/').map_or("", |at| &rest[at..]);
         let problem = if target["health"] == "up" {
             String::new()
         } else {
             format!("{}: {}", text(&target["health"]), text(&target["lastError"]))
         };
-        (format!("{scheme} {}", text(&target["labels"]["juju_unit"])), problem)
+        (format!("{scheme} {} {path}", text(&target["labels"]["juju_unit"])), problem)
     };
     targets.into_iter().map(shown).collect()
 }
 
-/// Waits until exactly these targets are scraped, and nothing is wrong with any.
+/// Waits until exactly these workers are scraped, and both pages of each coordinator unit, and nothing is wrong with any.
 #[track_caller]
-fn scrapes(model: &Model, wanted: &[&str]) {
+fn scrapes(model: &Model, scheme: &str, workers: &[&str]) {
+    let worker = |unit: &&str| format!("{scheme} {unit} /proxy/worker/{}/metrics", unit.replace('/', "-"));
+    let pages = ["tempo/0", "tempo/1"]
+        .into_iter()
+        .flat_map(|unit| ["/coordinator/metrics", "/metrics"].map(|path| format!("{scheme} {unit} {path}")));
+    let wanted: BTreeSet<String> = workers.iter().map(worker).chain(pages).collect();
     model.until("Prometheus scrapes every target", |model| {
         let targets = targets(model);
-        targets.keys().eq(wanted) && targets.values().all(String::is_empty)
+        targets.keys().eq(&wanted) && targets.values().all(String::is_empty)
     });
 }
 
@@ -61,7 +68,7 @@ fn query(model: &Model, query: &str) -> Vec<(String, BTreeMap<String, String>)> 
 #[test]
 fn every_target_is_scraped_and_says_whose_it_is() {
     let model = up_with("", &[PROMETHEUS], &[SCRAPED]);
-    scrapes(&model, &["http tempo/0", "http tempo/1", "http worker/0"]);
+    scrapes(&model, "http", &["worker/0"]);
 
     model.until("nginx is up", |model| query(model, "nginx_up").len() == 2);
     let up = query(&model, "nginx_up");
@@ -90,7 +97,10 @@ fn every_target_is_scraped_and_says_whose_it_is() {
         labels("tempo-worker-k8s", "worker/0"),
     ]);
     assert_eq!(found, wanted);
-    // No two series are told apart by what Prometheus alone adds.
+    for (value, labels) in query(&model, "tempo_coordinator_build_info") {
+        assert_eq!((value.as_str(), labels["juju_application"].as_str()), ("1", "tempo"), "{labels:?}");
+    }
+    // A worker's instance is its own, though it is found at the coordinator's address.
     let instances: BTreeSet<_> =
         query(&model, "up").iter().map(|(_, labels)| labels["instance"].clone()).collect();
     assert!(instances.contains(&format!("m_{uuid}_worker_worker/0")), "{instances:?}");
@@ -99,15 +109,15 @@ fn every_target_is_scraped_and_says_whose_it_is() {
 #[test]
 fn targets_come_and_go_with_units() {
     let model = up_with("", &[PROMETHEUS], &[SCRAPED]);
-    scrapes(&model, &["http tempo/0", "http tempo/1", "http worker/0"]);
+    scrapes(&model, "http", &["worker/0"]);
     let add = Request::AddUnit { app: "worker".into(), count: 1 };
     model.client.request(&add).unwrap();
     model.settle();
-    scrapes(&model, &["http tempo/0", "http tempo/1", "http worker/0", "http worker/1"]);
+    scrapes(&model, "http", &["worker/0", "worker/1"]);
     let remove = Request::RemoveUnit { target: "worker".into(), count: 1, force: false };
     model.client.request(&remove).unwrap();
     model.settle();
-    scrapes(&model, &["http tempo/0", "http tempo/1", "http worker/0"]);
+    scrapes(&model, "http", &["worker/0"]);
 }
 
 #[test]
@@ -115,12 +125,12 @@ fn everything_is_scraped_with_tls_while_there_is_an_authority() {
     let model = up_with("", &[PROMETHEUS, AUTHORITY], &[SCRAPED]);
     model.client.integrate(RELATION[0], RELATION[1]).unwrap();
     model.settle();
-    scrapes(&model, &["https tempo/0", "https tempo/1", "https worker/0"]);
+    scrapes(&model, "https", &["worker/0"]);
     let up = query(&model, "nginx_up");
     assert!(!up.is_empty() && up.iter().all(|(value, _)| value == "1"), "{up:?}");
     model.client.remove_relation(RELATION[0], RELATION[1]).unwrap();
     model.settle_but("ca");
-    scrapes(&model, &["http tempo/0", "http tempo/1", "http worker/0"]);
+    scrapes(&model, "http", &["worker/0"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn busy() -> Vec<(&'static str, State, Event)> {
         ("requirer leaves", deserted(settled(), GRAFANA), Event::relation_broken("tracing", GRAFANA)),
         ("container restarted", restarted, Event::pebble_ready("nginx")),
         ("certificate arrives", tls::just_answered(), Event::relation_changed("certificates", tls::CA)),
-        ("who watches comes", telemetry::watched(), Event::UpdateStatus),
+        ("Loki comes", telemetry::heard(), Event::UpdateStatus),
         ("authority leaves", tls::encrypted(), Event::relation_broken("certificates", tls::CA)),
     ]
 }

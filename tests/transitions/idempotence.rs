@@ -3,7 +3,7 @@
 use juju_sim::{Event, State};
 
 use crate::scene::{GRAFANA, LOKI, WORKERS, after, alone, complete, requirer, run, s3, settled, worker};
-use crate::telemetry::watched;
+use crate::telemetry::heard;
 
 /// Every event that can come when all is quiet.
 fn events() -> Vec<Event> {
@@ -37,9 +37,9 @@ fn a_second_hook_on_the_same_state_does_nothing() {
             run(&follower, event).assert_ok().assert_nothing_written();
         }
     }
-    let watched = after(&watched(), Event::UpdateStatus);
-    run(&watched, Event::ConfigChanged).assert_ok().assert_nothing_written();
-    run(&watched, Event::pebble_ready("nginx")).assert_ok().assert_nothing_written();
+    let heard = after(&heard(), Event::UpdateStatus);
+    run(&heard, Event::ConfigChanged).assert_ok().assert_nothing_written();
+    run(&heard, Event::pebble_ready("nginx")).assert_ok().assert_nothing_written();
     // Not even with nothing to coordinate.
     let idle = after(&alone(), Event::ConfigChanged);
     run(&idle, Event::UpdateStatus).assert_ok().assert_nothing_written();

@@ -64,8 +64,8 @@ fn each_endpoint_lets_its_applications_in() {
     assert_eq!(
         summary(&after(&state, Event::ConfigChanged)),
         [
-            "obs/otelcol → unit [9113]",
-            "obs/prom → unit [9113]",
+            "obs/otelcol → unit [3300,9113]",
+            "obs/prom → unit [3300,9113]",
             r#"obs/otelcol → app [3300] ["GET"] ["/proxy/worker/{*}/metrics"]"#,
             r#"obs/prom → app [3300] ["GET"] ["/proxy/worker/{*}/metrics"]"#,
             "obs/kiali → app [3200,9096]",

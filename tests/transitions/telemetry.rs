@@ -3,6 +3,7 @@
 use juju_pebble::{Layer, LogTarget};
 use juju_sim::{Container, Event, Fault, Relation, State};
 use serde_json::{Value, json};
+use tempo_coordinator::metrics::PAGE_PATH;
 
 use crate::scene::{
     S3, WORKERS, after, alone, charm, complete, context, deserted, run, settled, without, worker,
@@ -31,9 +32,9 @@ fn loki(urls: &[Option<&str>]) -> Relation {
     })
 }
 
-/// A cluster that Prometheus and Loki have just been related to.
-pub(crate) fn watched() -> State {
-    settled().with_relation(prometheus()).with_relation(loki(&[Some(URL)]))
+/// A cluster that a Loki has just been related to.
+pub(crate) fn heard() -> State {
+    settled().with_relation(loki(&[Some(URL)]))
 }
 
 fn scraped() -> State {
@@ -94,6 +95,8 @@ fn prometheus_is_told_of_every_worker_and_every_exporter() {
             "http tempo:3300 /proxy/worker/worker-0/metrics",
             "http tempo-0.tempo-endpoints:9113 /metrics",
             "http tempo-1.tempo-endpoints:9113 /metrics",
+            "http tempo-0.tempo-endpoints:3300 /coordinator/metrics",
+            "http tempo-1.tempo-endpoints:3300 /coordinator/metrics",
         ]
     );
     let metadata: Value = serde_json::from_str(told(&out.state, "scrape_metadata").unwrap()).unwrap();
@@ -104,7 +107,7 @@ fn prometheus_is_told_of_every_worker_and_every_exporter() {
     assert_eq!(unit["prometheus_scrape_unit_address"], "tempo.obs.svc.cluster.local");
     assert_eq!(unit["prometheus_scrape_unit_name"], "tempo/0");
     assert_eq!(unit.len(), 2);
-    run(&out.state, Event::UpdateStatus).assert_ok().assert_nothing_written();
+    run(&out.state, Event::UpdateStatus).assert_ok().assert_only_pushed("nginx", PAGE_PATH);
 }
 
 #[test]
@@ -118,6 +121,7 @@ fn jobs_come_and_go_with_workers() {
             "http tempo:3300 /proxy/worker/more-1/metrics",
             "http tempo:3300 /proxy/worker/worker-0/metrics",
             "http tempo-0.tempo-endpoints:9113 /metrics",
+            "http tempo-0.tempo-endpoints:3300 /coordinator/metrics",
         ]
     );
     let fewer = after(&deserted(more, MORE_WORKERS), Event::relation_broken("tempo-cluster", MORE_WORKERS));
@@ -132,7 +136,11 @@ fn with_tls_everything_is_scraped_with_tls_and_without_it_no_more() {
     );
     assert_eq!(
         jobs(&state),
-        ["https tempo:3300 /proxy/worker/worker-0/metrics", "https tempo-0.tempo-endpoints:9113 /metrics"]
+        [
+            "https tempo:3300 /proxy/worker/worker-0/metrics",
+            "https tempo-0.tempo-endpoints:9113 /metrics",
+            "https tempo-0.tempo-endpoints:3300 /coordinator/metrics",
+        ]
     );
     let plain = after(&deserted(state, CA), Event::relation_broken("certificates", CA));
     assert!(jobs(&plain).iter().all(|job| job.starts_with("http ")), "{:?}", jobs(&plain));
@@ -181,7 +189,7 @@ fn a_follower_says_where_it_is_and_a_new_leader_changes_nothing() {
         assert_eq!(data(&next), data(&lead), "{endpoint}");
     }
     assert_eq!(
-        jobs(&next)[1..],
+        jobs(&next)[1..3],
         ["http tempo-0.tempo-endpoints:9113 /metrics", "http tempo-1.tempo-endpoints:9113 /metrics"]
     );
 }
@@ -220,14 +228,21 @@ fn a_cluster_that_is_not_complete_any_more_is_scraped_for_what_is_left() {
             "http tempo:3300 /proxy/worker/more-0/metrics",
             "http tempo:3300 /proxy/worker/worker-0/metrics",
             "http tempo-0.tempo-endpoints:9113 /metrics",
+            "http tempo-0.tempo-endpoints:3300 /coordinator/metrics",
         ]
     );
     run(&left, Event::UpdateStatus).assert_ok().assert_nothing_written();
 
     let alone = after(&without(&without(&left, MORE_WORKERS), 60), Event::UpdateStatus);
-    assert_eq!(jobs(&alone).len(), 2);
+    assert_eq!(jobs(&alone).len(), 3);
     let nobody = after(&deserted(alone, WORKERS), Event::relation_broken("tempo-cluster", WORKERS));
-    assert_eq!(jobs(&nobody), ["http tempo-0.tempo-endpoints:9113 /metrics"]);
+    assert_eq!(
+        jobs(&nobody),
+        [
+            "http tempo-0.tempo-endpoints:9113 /metrics",
+            "http tempo-0.tempo-endpoints:3300 /coordinator/metrics",
+        ]
+    );
 }
 
 #[test]
@@ -235,7 +250,7 @@ fn what_was_told_before_costs_no_call_and_followers_ask_for_nothing() {
     let state = scraped();
     let reads = |leader: bool| {
         let out = run(&state.clone().with_leader(leader), Event::UpdateStatus);
-        out.assert_ok().assert_nothing_written();
+        out.assert_ok().assert_only_pushed("nginx", PAGE_PATH);
         let about = format!("metrics-endpoint:{PROMETHEUS}");
         out.calls
             .iter()

@@ -7,6 +7,7 @@ use juju_relations::tls_certificates::{
     Authority, Issued, KeyScope, PrivateKey, RequestAttributes, certificate_label, request,
 };
 use juju_sim::{Container, Event, Relation, Secret, State};
+use tempo_coordinator::metrics::PAGE_PATH;
 
 use crate::scene::{GRAFANA, LOKI, NOW, S3, WORKERS, alone, requirer, run, s3, worker};
 
@@ -304,11 +305,12 @@ fn differences(before: &State, after: &State) -> BTreeSet<String> {
 }
 
 /// What a refresh changes in databags, each for a reason in `docs/parity.md`.
-const CHANGES: [&str; 8] = [
+const CHANGES: [&str; 9] = [
     "catalogue description",
     "logging alert_rules",
     "logging metadata",
     "metrics-endpoint alert_rules",
+    "metrics-endpoint scrape_jobs",
     "metrics-endpoint scrape_metadata",
     "receive-datasource datasources",
     "send-remote-write alert_rules",
@@ -324,7 +326,7 @@ fn a_refresh_from_the_python_charm_changes_no_databag_but_for_its_defects() {
     assert_eq!(differences(&before, &out.state), CHANGES.map(str::to_owned).into());
     assert_eq!(out.state.opened_ports, before.opened_ports);
     // And that is all there is to it.
-    run(&out.state, Event::ConfigChanged).assert_ok().assert_nothing_written();
+    run(&out.state, Event::ConfigChanged).assert_ok().assert_only_pushed("nginx", PAGE_PATH);
 }
 
 const KEY_LABEL: &str = "afd8c2bccf834997afce12c2706d2ede-private-key-0-certificates";
@@ -513,15 +515,16 @@ fn a_refresh_keeps_key_certificate_and_every_url() {
         serde_yaml::from_str(&data["static"]).expect("YAML")
     };
     assert_eq!(entry_points(&out.state), entry_points(&before));
-    // One more may pass: the prober.
+    // One more may pass, the prober; and Prometheus to one more port.
     let policies = |state: &State| -> Vec<serde_json::Value> {
         let data = &state.relation("service-mesh", SERVICE_MESH).expect("it is there").local_app_data;
         serde_json::from_str(&data["policies"]).expect("a list")
     };
     let (new, old) = (policies(&out.state), policies(&before));
     let added: Vec<_> = new.iter().filter(|policy| !old.contains(policy)).collect();
-    assert_eq!((new.len() - old.len(), added.len()), (1, 1));
-    assert_eq!(added[0]["source_app_name"], "blackbox");
+    assert_eq!((new.len() - old.len(), added.len()), (1, 2));
+    assert_eq!(added[0]["endpoints"][0]["ports"], serde_json::json!([3300, 9113]));
+    assert_eq!(added[1]["source_app_name"], "blackbox");
 
     let secret = |state: &State, label: &str| {
         let secret = state.secrets.iter().find(|secret| secret.label == label).expect("the secret is there");
@@ -529,5 +532,5 @@ fn a_refresh_keeps_key_certificate_and_every_url() {
     };
     assert_eq!(secret(&out.state, KEY_LABEL), secret(&before, KEY_LABEL));
     assert_eq!(out.state.secrets.len(), before.secrets.len());
-    run(&out.state, Event::ConfigChanged).assert_ok().assert_nothing_written();
+    run(&out.state, Event::ConfigChanged).assert_ok().assert_only_pushed("nginx", PAGE_PATH);
 }

@@ -45,6 +45,8 @@ const START: Duration = Duration::from_secs(30);
 pub(crate) struct Running {
     process: Child,
     files: Files,
+    /// Why it does not use them, if so.
+    refused: Option<String>,
 }
 
 /// Lets the Prometheus of this unit scrape these jobs and evaluate these rules (by the names of their files), and waits
@@ -70,8 +72,9 @@ pub(super) async fn serve(
 
     let mut last = model.scrapers.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
     let is_alive = last.as_mut().is_some_and(|running| matches!(running.process.try_wait(), Ok(None)));
-    let (process, refused) = if let Some(Running { process, files: old }) = last.filter(|_| is_alive) {
-        let refused = if files == old { None } else { exchange(model, unit, &pod, &old, &files).await? };
+    let (process, refused) = if let Some(Running { process, files: old, refused }) = last.filter(|_| is_alive)
+    {
+        let refused = if files == old { refused } else { exchange(model, unit, &pod, &old, &files).await? };
         (process, refused)
     } else {
         worker::put(model, unit, &files).await?;
@@ -80,9 +83,7 @@ pub(super) async fn serve(
         let refused = ready(&pod, &mut process, &log).await;
         (process, refused)
     };
-    // What was refused is tried again with the next hook.
-    let files = if refused.is_some() { Files::new() } else { files };
-    let running = Running { process, files };
+    let running = Running { process, files, refused: refused.clone() };
     model.scrapers.lock().unwrap_or_else(PoisonError::into_inner).insert(unit.to_owned(), running);
     Ok(refused)
 }

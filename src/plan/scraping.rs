@@ -1,4 +1,5 @@
-//! What a Prometheus scrapes: every worker, through nginx, and what each coordinator unit knows of its nginx.
+//! What a Prometheus scrapes: every worker, through nginx, and of each coordinator unit the exporter of its nginx and the
+//! page of its own metrics.
 
 use std::collections::BTreeMap;
 
@@ -44,14 +45,17 @@ pub(super) fn topology(d: &Deployment) -> Topology {
     }
 }
 
-/// One job for each worker, by name, and then one for the exporter of each coordinator unit, by name.
+/// One job for each worker, by name; then one for the exporter of each coordinator unit, by name; then one for the own
+/// metrics of each.
 fn jobs(d: &Deployment) -> Vec<ScrapeJob> {
     let workers: BTreeMap<&UnitName, &WorkerUnit> =
         d.workers.iter().flat_map(|app| &app.units).map(|worker| (&worker.unit, worker)).collect();
     let coordinators: BTreeMap<&UnitName, &Host> =
         d.peers.iter().chain([(&d.identity.unit, &d.unit_host)]).collect();
     let workers = workers.into_values().map(|unit| worker(d, unit));
-    workers.chain(coordinators.into_iter().map(|(unit, host)| coordinator(d, unit, host))).collect()
+    let exporters = coordinators.iter().map(|(unit, host)| coordinator(d, unit, host, EXPORTER));
+    let own = coordinators.iter().map(|(unit, host)| coordinator(d, unit, host, OWN));
+    workers.chain(exporters).chain(own).collect()
 }
 
 /// While the cluster is incomplete, nginx goes on with what it has: what could be scraped before still can be. Those
@@ -83,9 +87,13 @@ fn worker(d: &Deployment, worker: &WorkerUnit) -> ScrapeJob {
     }
 }
 
-/// The exporter of one coordinator unit.
-fn coordinator(d: &Deployment, unit: &UnitName, host: &Host) -> ScrapeJob {
-    let mut job = ScrapeJob::new("/metrics", [format!("{host}:{}", exporter::PORT)]);
+/// Where the metrics of a unit's nginx are, and those of the coordinator itself.
+const EXPORTER: (u16, &str) = (exporter::PORT, "/metrics");
+const OWN: (u16, &str) = (nginx::TELEMETRY_PORT, nginx::COORDINATOR_METRICS_PATH);
+
+/// A page of one coordinator unit.
+fn coordinator(d: &Deployment, unit: &UnitName, host: &Host, (port, path): (u16, &str)) -> ScrapeJob {
+    let mut job = ScrapeJob::new(path, [format!("{host}:{port}")]);
     for config in &mut job.static_configs {
         config.labels.insert("juju_unit".to_owned(), unit.to_string());
     }
@@ -140,23 +148,31 @@ mod tests {
     }
 
     fn of_exporter(number: u32) -> Value {
+        of_unit(number, 9113, "/metrics")
+    }
+
+    fn of_coordinator(number: u32) -> Value {
+        of_unit(number, 3300, "/coordinator/metrics")
+    }
+
+    fn of_unit(number: u32, port: u16, path: &str) -> Value {
         json!({
-            "metrics_path": "/metrics",
+            "metrics_path": path,
             "static_configs": [{
-                "targets": [format!("tempo-{number}.tempo-endpoints.obs.svc.cluster.local:9113")],
+                "targets": [format!("tempo-{number}.tempo-endpoints.obs.svc.cluster.local:{port}")],
                 "labels": {"juju_unit": format!("tempo/{number}")},
             }],
         })
     }
 
     #[test]
-    fn workers_come_by_name_and_then_exporters_by_name() {
+    fn workers_come_by_name_and_then_coordinators_by_name() {
         let cluster =
             complete().worker("also", "querier", 11).silent_unit("also").peers([10, 2]).scraped(None);
         let also = (0..11).map(|n| of_worker(&format!("also/{n}"), "also"));
         let rest = [of_worker("tw/0", "tw"), of_worker("tw/1", "tw")];
-        let exporters = [0, 2, 10].map(of_exporter);
-        assert_eq!(jobs_of(&cluster), also.chain(rest).chain(exporters).collect::<Value>());
+        let units = [0, 2, 10].map(of_exporter).into_iter().chain([0, 2, 10].map(of_coordinator));
+        assert_eq!(jobs_of(&cluster), also.chain(rest).chain(units).collect::<Value>());
     }
 
     #[test]
@@ -174,7 +190,7 @@ mod tests {
     fn with_tls_all_of_it_is_scraped_with_tls() {
         let jobs = jobs_of(&complete().with_tls().peers([1]).scraped(None));
         let jobs = jobs.as_array().unwrap();
-        assert_eq!(jobs.len(), 4);
+        assert_eq!(jobs.len(), 6);
         assert!(jobs.iter().all(|job| job["scheme"] == "https"), "{jobs:#?}");
     }
 
@@ -222,7 +238,14 @@ mod tests {
             job["scheme"] = "https".into();
             job
         };
-        let expect = [of_worker("tw/0", "tw"), of_worker("tw/1", "tw"), of_exporter(0), of_exporter(2)];
+        let expect = [
+            of_worker("tw/0", "tw"),
+            of_worker("tw/1", "tw"),
+            of_exporter(0),
+            of_exporter(2),
+            of_coordinator(0),
+            of_coordinator(2),
+        ];
         assert_eq!(jobs, expect.map(secured).into_iter().collect::<Value>());
     }
 
