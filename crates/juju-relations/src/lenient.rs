@@ -39,7 +39,9 @@ pub(crate) fn object<T: DeserializeOwned>(
     Ok(usable(key, members, problems).collect())
 }
 
-fn usable<T: DeserializeOwned>(
+/// Those of several entries, each with a name, that are what they should be. The others are named in `problems`, all in
+/// one text that begins with `key`.
+pub(crate) fn usable<T: DeserializeOwned>(
     key: &str,
     entries: impl IntoIterator<Item = (String, Value)>,
     problems: &mut Vec<String>,

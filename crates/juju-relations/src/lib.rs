@@ -32,6 +32,7 @@ pub mod catalogue;
 pub mod cross_model_mesh;
 mod endpoint;
 mod exchange;
+pub mod grafana_dashboard;
 pub mod grafana_datasource;
 pub mod grafana_datasource_exchange;
 pub mod istio_ingress_route;

@@ -13,9 +13,9 @@ use juju_relations::tracing::{
 };
 use juju_relations::{
     Change, EndpointError, EndpointMeta, Nothing, Remote, Wire, blackbox_exporter_probes, catalogue,
-    cross_model_mesh, grafana_datasource, grafana_datasource_exchange, istio_ingress_route, loki_push_api,
-    prometheus_remote_write, prometheus_scrape, s3, service_mesh, tempo_api, tempo_cluster, tempo_peers,
-    traefik_route,
+    cross_model_mesh, grafana_dashboard, grafana_datasource, grafana_datasource_exchange,
+    istio_ingress_route, loki_push_api, prometheus_remote_write, prometheus_scrape, s3, service_mesh,
+    tempo_api, tempo_cluster, tempo_peers, traefik_route,
 };
 
 const RECEIVES: EndpointMeta = EndpointMeta::provides("tracing", tracing::INTERFACE);
@@ -547,6 +547,19 @@ mod exchanges {
             scrape_modules: [].into(),
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn grafana_is_given_dashboards_and_says_what_it_thinks_of_them() {
+        use grafana_dashboard::{Dashboards, Provider, ProviderAppData, Refusal, Requirer, RequirerAppData};
+
+        let text = r#"{"charm": "tempo", "content": "/Td6WFoA", "juju_topology": {}}"#;
+        let template = serde_json::from_str(text).unwrap();
+        let dashboards = Dashboards::new([("file:tempo".to_owned(), template)], "u");
+        check::<Provider, Requirer, _>(ProviderAppData { dashboards, problems: vec![] }).await;
+        let refusal = Refusal { dashboard_id: "file:tempo".into(), error: "corrupt".into() };
+        let verdict = grafana_dashboard::Verdict::new([refusal]);
+        check::<Requirer, Provider, _>(RequirerAppData { verdict, problems: vec![] }).await;
     }
 
     #[tokio::test]

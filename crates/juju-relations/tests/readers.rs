@@ -9,9 +9,10 @@ use juju_relations::tempo_cluster::{
 };
 use juju_relations::tracing::{Protocol, ProviderAppData, ReceiverUrl, Requested, RequirerAppData};
 use juju_relations::{
-    Databag, Remote, Wire, blackbox_exporter_probes, catalogue, cross_model_mesh, grafana_datasource,
-    grafana_datasource_exchange, istio_ingress_route, loki_push_api, prometheus_remote_write,
-    prometheus_scrape, s3, service_mesh, tempo_api, tempo_peers, tls_certificates, traefik_route,
+    Databag, Remote, Wire, blackbox_exporter_probes, catalogue, cross_model_mesh, grafana_dashboard,
+    grafana_datasource, grafana_datasource_exchange, istio_ingress_route, loki_push_api,
+    prometheus_remote_write, prometheus_scrape, s3, service_mesh, tempo_api, tempo_peers, tls_certificates,
+    traefik_route,
 };
 use proptest::prelude::*;
 
@@ -52,6 +53,8 @@ fn texts() -> impl Strategy<Value = String> {
         "[{\"type\": \"loki\", \"uid\": \"u\", \"grafana_uid\": \"g\"}, {\"type\": \"loki\"}, null]",
         "[{\"source_namespace\": \"a\", \"source_app_name\": \"b\\n\", \"target_namespace\": \"c\"}, 1]",
         "{\"app_name\": \"a\", \"juju_model_name\": \"m\"}",
+        "{\"templates\": {\"file:a\": {\"content\": \"/Td6WFoA\", \"juju_topology\": {\"model\": \"m\"}}, \"b\n\": []}, \"uuid\": 1}",
+        "{\"errors\": [{\"dashboard_id\": \"file:a\", \"error\": \"x\"}, null], \"valid\": false}",
         "{\"model\": \"m\", \"model_uuid\": \"u\", \"application\": \"a\", \"type\": \"t\"}",
         "[{\"static_configs\": [{\"targets\": [\"*:80\", \"*\", \":\", \"a:1\"]}]}, {\"job_name\": 1}, {}]",
         "[{\"static_configs\": [{\"targets\": [null]}]}, {\"tls_config\": [], \"sample_limit\": -1}]",
@@ -266,6 +269,27 @@ proptest! {
     #[test]
     fn probes_provider(bag in databags(blackbox_exporter_probes::ProviderAppData::KEYS)) {
         check::<blackbox_exporter_probes::ProviderAppData>(&bag)?;
+    }
+
+    #[test]
+    fn grafana_dashboard_both_sides(bag in databags(&["dashboards", "event"])) {
+        use grafana_dashboard::{ProviderAppData, RequirerAppData};
+        check::<ProviderAppData>(&bag)?;
+        check::<RequirerAppData>(&bag)?;
+        if let Remote::Ready(data) = ProviderAppData::read(Some(&bag)) {
+            named::<ProviderAppData>(&data.problems)?;
+            #[cfg(feature = "dashboards")]
+            for error in data.dashboards.texts().filter_map(Result::err) {
+                let error = error.to_string();
+                prop_assert!(!error.chars().any(char::is_control) && error.chars().count() < 200, "{error:?}");
+            }
+        }
+        if let Remote::Ready(data) = RequirerAppData::read(Some(&bag)) {
+            named::<RequirerAppData>(&data.problems)?;
+            for complaint in data.verdict.complaints() {
+                prop_assert!(!complaint.chars().any(char::is_control) && complaint.chars().count() < 200, "{complaint:?}");
+            }
+        }
     }
 
     #[test]
@@ -550,6 +574,26 @@ proptest! {
     #[test]
     fn tempo_peers_survives(fqdn in plain()) {
         survives(tempo_peers::UnitData::new(fqdn))?;
+    }
+
+    #[test]
+    fn grafana_dashboards_survive(
+        text in any::<String>(), unit in prop::option::of(any::<String>()), dropdowns in any::<bool>(),
+        alt in prop::option::of(any::<String>()), nowhere in any::<bool>(),
+    ) {
+        use grafana_dashboard::{Dashboards, ProviderAppData, Refusal, RequirerAppData, Template, Verdict};
+        let topology = juju_relations::Topology { model: "m".into(), application: text.clone(), unit, ..Default::default() };
+        let template = Template {
+            charm: text.clone(),
+            content: text.clone(),
+            juju_topology: Some(topology).filter(|_| !nowhere),
+            inject_dropdowns: dropdowns,
+            dashboard_alt_uid: alt,
+        };
+        let dashboards = Dashboards::new([(text.clone(), template)], text.clone());
+        survives(ProviderAppData { dashboards, problems: vec![] })?;
+        let verdict = Verdict::new([Refusal { dashboard_id: text.clone(), error: text }].into_iter().filter(|_| nowhere));
+        survives(RequirerAppData { verdict, problems: vec![] })?;
     }
 
     #[test]
