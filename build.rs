@@ -1,7 +1,12 @@
-//! Turns `metadata.yaml` and `charmcraft.yaml` into Rust names.
+//! Turns `metadata.yaml` and `charmcraft.yaml` into Rust names, and the descriptions of dashboards into what is published.
 //!
 //! Every endpoint, container, resource, action and configuration option gets one identifier, and the code uses
 //! nothing else. So a name that is changed in the files, but not in the code, does not compile.
+
+#[path = "build/dashboards.rs"]
+mod dashboards;
+#[path = "build/published.rs"]
+mod published;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -76,7 +81,7 @@ enum Default {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for file in ["build.rs", "metadata.yaml", "charmcraft.yaml"] {
+    for file in ["build.rs", "build", "metadata.yaml", "charmcraft.yaml", published::DESCRIPTIONS] {
         println!("cargo:rerun-if-changed={file}");
     }
     let metadata: Metadata = serde_yaml::from_str(&fs::read_to_string("metadata.yaml")?)?;
@@ -88,7 +93,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     containers(&mut out, &metadata)?;
     actions(&mut out, &charmcraft)?;
     config(&mut out, &charmcraft)?;
-    fs::write(format!("{}/names.rs", env::var("OUT_DIR")?), out)?;
+    let folder = env::var("OUT_DIR")?;
+    fs::write(format!("{folder}/names.rs"), out)?;
+    fs::write(format!("{folder}/dashboards.rs"), published::dashboards(&metadata.name)?)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use juju_ops::Remote;
 use juju_relations::Wire;
+use juju_relations::grafana_dashboard::RequirerAppData;
 use juju_relations::grafana_datasource::GrafanaAppData;
 use juju_relations::grafana_datasource_exchange::{AppData, Datasource};
 
@@ -72,6 +73,31 @@ pub(super) fn grafana(snapshot: &Snapshot, findings: &mut Findings) -> Grafana {
         metrics: first("prometheus", &|_| true),
     };
     Grafana { grafanas, correlations }
+}
+
+/// Names the dashboards that a Grafana refuses. There is nothing else to learn from what it says of them.
+pub(super) fn dashboards(snapshot: &Snapshot, findings: &mut Findings) {
+    let mut wrong = |id: u32, problem: &str| {
+        let (key, reason) = key_and_reason(problem);
+        findings.app(Endpoint::GrafanaDashboard, id, key, reason);
+    };
+    for relation in sorted(snapshot.relations(Endpoint::GrafanaDashboard)) {
+        match RequirerAppData::read(relation.remote_app_data.as_ref()) {
+            Remote::Absent | Remote::Denied => {}
+            Remote::Invalid(reason) => wrong(relation.id, &reason),
+            Remote::Ready(data) => {
+                data.problems.iter().for_each(|problem| wrong(relation.id, problem));
+                // One for all: whoever wrote them may have written thousands.
+                let mut complaints = data.verdict.complaints();
+                let Some(first) = complaints.next() else { continue };
+                let more = match complaints.count() {
+                    0 => String::new(),
+                    more => format!(" (and {more} more)"),
+                };
+                wrong(relation.id, &format!("event: {first}{more}"));
+            }
+        }
+    }
 }
 
 fn known(relation: &RelationSnapshot, findings: &mut Findings) -> Option<KnownGrafana> {

@@ -287,6 +287,7 @@ impl Deployment {
         let spoken = peers::speak_tls(&related(Endpoint::Peers));
         let tls = tls::tls(snapshot, hosts.map(ToString::to_string).collect(), spoken, &mut findings);
         let ingress = ingress::ingress(snapshot, &mut findings);
+        grafana::dashboards(snapshot, &mut findings);
         Self {
             tempo: TEMPO_2,
             exposure: Exposure {

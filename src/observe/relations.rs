@@ -44,6 +44,7 @@ const UNITS: Parts = Parts { units: true, ..EXISTENCE };
 pub(super) const READ: &[(Endpoint, Parts)] = &[
     (Endpoint::Catalogue, EXISTENCE),
     (Endpoint::Certificates, Parts { own: Own::Unit, ..APP }),
+    (Endpoint::GrafanaDashboard, APP),
     (Endpoint::GrafanaSource, APP),
     (Endpoint::Ingress, APP),
     (Endpoint::IstioIngress, APP),

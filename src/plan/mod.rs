@@ -22,6 +22,7 @@ use crate::tempo::Protocol;
 mod catalogue;
 pub mod certificates;
 mod cluster;
+mod dashboards;
 pub mod exporter;
 mod grafana;
 mod ingress;
@@ -221,6 +222,7 @@ pub fn plan(d: &Deployment) -> Plan {
         grafana::writes(d),
         scraping::writes(d, ready),
         logs::writes(d),
+        dashboards::writes(d),
     ];
     Plan {
         certificates: certificates::certificates(d),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use juju_ops::{Databag, UnitName};
 use juju_pebble::LogTarget;
 use juju_relations::{
-    grafana_datasource, grafana_datasource_exchange, istio_ingress_route, prometheus_scrape, service_mesh,
-    traefik_route,
+    grafana_dashboard, grafana_datasource, grafana_datasource_exchange, istio_ingress_route,
+    prometheus_scrape, service_mesh, traefik_route,
 };
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -53,6 +53,7 @@ fn text() -> impl Strategy<Value = String> {
         r#"[{"type": "loki", "uid": 1}, null, {"type": "loki", "uid": "", "grafana_uid": "g"}]"#,
         r#"{"tempo/0": "u0", "tempo/1": 1}"#,
         r#"{"istio.io/dataplane-mode": "ambient", "a b": "c", "app.kubernetes.io/part-of": "x"}"#,
+        r#"{"errors": [{"dashboard_id": "file:tempo\n", "error": "x"}, {}, 1], "valid": false}"#,
         r#""istio""#,
         r#"{"app_name": "a", "juju_model_name": "elsewhere"}"#,
         "g",
@@ -127,6 +128,7 @@ const S3: &[&str] = &[
 /// The keys that are read, by endpoint: of the other application and of its units.
 const KEYS: &[(Endpoint, &[&str], &[&str])] = &[
     (Endpoint::Catalogue, &[], &[]),
+    (Endpoint::GrafanaDashboard, &["event"], &[]),
     (
         Endpoint::GrafanaSource,
         &["grafana_uid", "grafana_base_url", "datasource_uids", "app_datasource_uid"],
@@ -346,6 +348,10 @@ fn assert_sound_publications(d: &Deployment, plan: &Plan) {
                 links.is_none(),
                 d.grafana.correlations == crate::deployment::grafana::Correlations::default()
             );
+        }
+        if write.endpoint == Endpoint::GrafanaDashboard {
+            let told = grafana_dashboard::ProviderAppData::read(Some(&bag)).ok().unwrap();
+            assert!(told.problems.is_empty() && told.dashboards.templates.len() == 6);
         }
         if write.endpoint == Endpoint::ReceiveDatasource {
             let known = grafana_datasource_exchange::AppData::read(Some(&bag)).ok().unwrap();

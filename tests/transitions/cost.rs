@@ -22,6 +22,7 @@ fn written(endpoint: &str) -> Written {
             (&[], &[("remote_write", r#"{"url": "http://prometheus-0.x:9090/api/v1/write"}"#)])
         }
         "grafana-source" => (&[("grafana_uid", "g"), ("datasource_uids", r#"{"tempo/0": "u"}"#)], &[]),
+        "grafana-dashboard" => (&[("event", r#"{"valid": true, "errors": []}"#)], &[]),
         "service-mesh" => (&[("labels", "{}"), ("mesh_type", r#""istio""#)], &[]),
         _ => (&[], &[]),
     }
@@ -198,7 +199,7 @@ fn with_little_to_look_at_little_is_asked() {
             // What this application has told its peers.
             ("relation-get", 1),
             // One for each endpoint that decides anything.
-            ("relation-ids", 20),
+            ("relation-ids", 21),
             // Who the peers are.
             ("relation-list", 1),
             ("secret-ids", 1),

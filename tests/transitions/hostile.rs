@@ -55,6 +55,8 @@ fn value() -> impl Strategy<Value = String> {
         "\"istio\"",
         "{\"a\":\"b\",\"c d\":1}",
         "{\"app_name\":\"a\",\"juju_model_name\":\"m\"}",
+        "{\"errors\":[{\"dashboard_id\":\"\",\"error\":\"a\\nb\"},null]}",
+        "{\"valid\":false}",
         "[{\"type\":\"loki\",\"uid\":\"l\",\"grafana_uid\":\"g1\"},{\"type\":1}]",
         "!!binary x",
         "&a *a",
@@ -279,6 +281,20 @@ fn grafana_may_write_anything() {
         },
         || Event::relation_changed("grafana-source", 25),
         &["grafana_uid", "grafana_base_url", "datasource_uids", "app_datasource_uid"],
+    );
+}
+
+#[test]
+fn grafana_may_say_anything_of_dashboards() {
+    check_cases(
+        FEWER_CASES,
+        |app, unit| {
+            Relation::new("grafana-dashboard", 29, "grafana_dashboard", "grafana")
+                .with_remote_app_data(app)
+                .with_remote_unit(0, unit)
+        },
+        || Event::relation_changed("grafana-dashboard", 29),
+        &["event", "dashboards"],
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod actions;
 mod cost;
+mod dashboards;
 mod faults;
 mod grafana;
 mod hostile;

@@ -305,8 +305,9 @@ fn differences(before: &State, after: &State) -> BTreeSet<String> {
 }
 
 /// What a refresh changes in databags, each for a reason in `docs/parity.md`.
-const CHANGES: [&str; 9] = [
+const CHANGES: [&str; 10] = [
     "catalogue description",
+    "grafana-dashboard dashboards",
     "logging alert_rules",
     "logging metadata",
     "metrics-endpoint alert_rules",
