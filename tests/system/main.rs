@@ -1,5 +1,6 @@
 //! The compiled charm in a whole model on this machine: real namespaces, real Pebble, real nginx, real spans.
 
+mod dashboards;
 mod examples;
 mod faults;
 mod ingress;

@@ -69,6 +69,34 @@ fn grafana_and_the_owners_of_data_sources_know_each_other() {
 }
 
 #[test]
+fn grafana_names_the_dashboards_that_it_shows_and_those_that_it_refuses() {
+    let model = up("
+applications:
+  t: {charm: $CHARMS/traced}
+  broken: {charm: $CHARMS/traced}
+  grafana: {charm: double:grafana}
+  other: {charm: double:grafana}
+relations:
+  - [t:grafana-dashboard, grafana]
+  - [broken:grafana-dashboard, other]
+");
+    let (said, _) = model.told("grafana-dashboard", "grafana");
+    assert_eq!(said["event"], r#"{"errors": [], "valid": true}"#);
+    assert_eq!(model.unit("grafana/0").workload.message, "0 data sources, 1 dashboard: T");
+
+    let relations = model.unit("broken/0").relation_info;
+    let said =
+        &relations.iter().find(|relation| relation.endpoint == "grafana-dashboard").unwrap().application_data;
+    assert_eq!(
+        said["event"],
+        r#"{"errors": [{"dashboard_id": "file:b", "error": "not in xz, or damaged"}], "valid": false}"#
+    );
+    let status = model.unit("other/0").workload;
+    assert_eq!(status.current, "blocked");
+    assert!(status.message.ends_with(": file:b: not in xz, or damaged"), "{status:?}");
+}
+
+#[test]
 fn logs_and_metrics_have_somewhere_to_go() {
     let model = up(MODEL);
     let (_, loki) = model.told("logging", "loki");

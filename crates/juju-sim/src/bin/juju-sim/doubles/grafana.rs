@@ -1,9 +1,11 @@
-//! `double:grafana`: takes data sources and says how it knows them, as the grafana-k8s charm does. Nothing is shown.
+//! `double:grafana`: takes data sources and says how it knows them, takes dashboards and says what it thinks of them, as the
+//! grafana-k8s charm does. Nothing is shown but the titles.
 
 use anyhow::Result;
 use juju_ops::Hook;
 use juju_relations::{
-    EndpointMeta,
+    EndpointMeta, Remote,
+    grafana_dashboard::{self, DashboardRequirer, Dashboards, Refusal, RequirerAppData, Verdict},
     grafana_datasource::{GrafanaAppData, GrafanaSourceRequirer, INTERFACE, Source},
 };
 use serde::Deserialize;
@@ -13,8 +15,9 @@ use super::{cluster_host, counted};
 /// What it declares.
 pub(crate) const META: &str = "
 name: grafana-k8s
-summary: Takes data sources and says how it knows them.
+summary: Takes data sources and dashboards.
 requires:
+  grafana-dashboard: {interface: grafana_dashboard}
   grafana-source: {interface: grafana_datasource}
 config:
   options:
@@ -53,11 +56,57 @@ pub(crate) async fn run(hook: &Hook) -> Result<()> {
             }
         }
     }
+    let mut titles = Vec::new();
+    let endpoint = EndpointMeta::requires("grafana-dashboard", grafana_dashboard::INTERFACE);
+    let dashboards = DashboardRequirer::new(hook, endpoint)?;
+    for (relation, data) in dashboards.published().await? {
+        let refused = match data {
+            Remote::Ready(data) => {
+                let (readable, mut refused) = read(&data.dashboards);
+                titles.extend(readable);
+                refused.extend(data.problems);
+                refused
+            }
+            Remote::Invalid(reason) => vec![reason],
+            Remote::Absent | Remote::Denied => continue,
+        };
+        problem = problem.or(refused.first().map(|reason| format!("{}: {reason}", relation.id())));
+        let errors = refused.iter().map(|reason| {
+            let (id, error) = reason.rsplit_once(": ").unwrap_or(("", reason));
+            Refusal { dashboard_id: id.to_owned(), error: error.to_owned() }
+        });
+        let data = RequirerAppData { verdict: Verdict::new(errors), problems: Vec::new() };
+        dashboards.publish_to(&relation, &data).await?;
+    }
+    titles.sort();
     match problem {
         Some(problem) => hook.blocked(problem).await?,
-        None => hook.active(counted(known, "data source")).await?,
+        None if titles.is_empty() => hook.active(counted(known, "data source")).await?,
+        None => {
+            let shown = counted(titles.len(), "dashboard");
+            hook.active(format!("{}, {shown}: {}", counted(known, "data source"), titles.join(", "))).await?;
+        }
     }
     Ok(())
+}
+
+/// The titles of dashboards that can be shown, and what is wrong with the others, each after its id.
+fn read(dashboards: &Dashboards) -> (Vec<String>, Vec<String>) {
+    #[derive(Deserialize)]
+    struct Dashboard {
+        title: String,
+    }
+    let (mut titles, mut refused) = (Vec::new(), Vec::new());
+    for text in dashboards.texts() {
+        match text {
+            Ok((id, text)) => match text.parse::<Dashboard>() {
+                Some(dashboard) => titles.push(dashboard.title),
+                None => refused.push(format!("{id}: has no title")),
+            },
+            Err(error) => refused.push(error.to_string()),
+        }
+    }
+    (titles, refused)
 }
 
 /// The same source, but known by its units.
