@@ -6,6 +6,7 @@
 mod architecture;
 mod bench;
 mod contract;
+mod dashboards;
 mod demo;
 mod kubernetes;
 mod pack;
@@ -41,6 +42,8 @@ enum Chore {
     Deny,
     /// Let the Python libraries of other charms read what we write, and the reverse
     Contract(contract::Options),
+    /// Write the dashboards as files to import into a Grafana, and draw them
+    Dashboards(dashboards::Options),
     /// Run the charm's Kubernetes side, and the list that the simulated API is checked with, against a real API server
     Kubernetes(kubernetes::Options),
     /// Send spans through a real Traefik that runs the charm's routes
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::run(&options),
         Chore::Deny => test::deny(),
         Chore::Contract(options) => contract::run(&options),
+        Chore::Dashboards(options) => dashboards::run(&options),
         Chore::Kubernetes(options) => kubernetes::run(&options),
         Chore::Traefik(options) => traefik::run(&options),
         Chore::Demo(options) => demo::run(&options),
