@@ -210,7 +210,22 @@ fn assert_sound_nginx(text: &str) {
         let ends = inner.matches([';', '{', '}']).count();
         assert_eq!(ends, 1, "{inner:?}");
         for variable in inner.split('$').skip(1) {
-            let known = ["status", "loggable", "http_x_scope_orgid", "ensured_x_scope_orgid"];
+            let known = [
+                "status",
+                "loggable",
+                "http_x_scope_orgid",
+                "ensured_x_scope_orgid",
+                // How a request that failed is logged.
+                "remote_addr - ",
+                "remote_user [",
+                "time_local]",
+                "request\" ",
+                "body_bytes_sent \"",
+                "http_referer\" ",
+                "http_user_agent\" ",
+                "server_port upstream",
+                "upstream_addr'",
+            ];
             assert!(known.iter().any(|known| variable.starts_with(known)), "{inner:?}");
         }
     }

@@ -132,6 +132,13 @@ pub(super) enum Action {
     },
 }
 
+/// How a request that went wrong is logged: the well-known form, then where it came in and who was asked. A dashboard reads
+/// status and port out of it.
+const FAILED: &str = concat!(
+    r#"'$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#,
+    " port=$server_port upstream=$upstream_addr'"
+);
+
 impl Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = Block::new(f);
@@ -164,7 +171,8 @@ impl Config {
             out.line("~^[23]", &["0"])?;
             out.line("default", &["1"])
         })?;
-        out.line("access_log", &["/dev/stderr", "combined", "if=$loggable"])?;
+        out.line("log_format", &["failed", FAILED])?;
+        out.line("access_log", &["/dev/stderr", "failed", "if=$loggable"])?;
         // Tempo has tenants; a request that names none belongs to this one.
         out.block("map", &["$http_x_scope_orgid", "$ensured_x_scope_orgid"], |out| {
             out.line("default", &["$http_x_scope_orgid"])?;
