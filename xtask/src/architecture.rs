@@ -113,13 +113,8 @@ fn tests_that_the_architecture_names_exist() {
 #[test]
 fn every_row_of_the_parity_names_tests_that_exist() {
     /// What other work is to bring.
-    const LATER: [&str; 5] = [
-        "`logging`",
-        "`metrics-endpoint`",
-        "dashboards",
-        "workload version",
-        "log targets",
-    ];
+    const LATER: [&str; 5] =
+        ["`logging`", "`metrics-endpoint`", "dashboards", "workload version", "log targets"];
     let text = fs::read_to_string(repository().join("docs/parity.md")).unwrap();
     let (count, unknown) = unknown_tests(&text);
     assert_eq!(unknown, [""; 0]);
