@@ -30,7 +30,7 @@ const APPLICATIONS: u32 = 12;
 
 /// Runs the chore.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let server = tools::kube_apiserver()?;
+    let server = tools::one("kube-apiserver")?;
     let Some(etcd) = which("etcd") else {
         bail!("etcd is not installed; on Debian, `apt-get install etcd-server` brings it");
     };

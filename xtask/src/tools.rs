@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValuesParser;
 
 use crate::process::{cache, capture, cargo, is_executable, is_root, logged, repository, sha256, which};
 use crate::progress::Step;
@@ -21,6 +22,14 @@ pub(crate) struct Options {
     /// Build nothing: say what is there, and fail if something is missing
     #[arg(long)]
     check: bool,
+    /// Only these, also those that take minutes and that are made on demand otherwise
+    #[arg(value_parser = names())]
+    names: Vec<String>,
+}
+
+/// The names of all tools.
+fn names() -> PossibleValuesParser {
+    TOOLS.iter().chain(&SLOW).map(|tool| tool.name).collect::<Vec<_>>().into()
 }
 
 /// How nginx is built: with the paths that the images of charms have. Its worker processes stay root, because root is the
@@ -47,6 +56,8 @@ const GO_OPTIONS: [&str; 4] = ["build", "-trimpath", "-buildvcs=false", "-ldflag
 const PEBBLE_PACKAGE: &str = "github.com/canonical/pebble/cmd/pebble";
 const KUBE_APISERVER_PACKAGE: &str = "k8s.io/kubernetes/cmd/kube-apiserver";
 const TRAEFIK_PACKAGE: &str = "github.com/traefik/traefik/v3/cmd/traefik";
+const TEMPO_PACKAGE: &str = "github.com/grafana/tempo/cmd/tempo";
+const VERSITYGW_PACKAGE: &str = "github.com/versity/versitygw/cmd/versitygw";
 
 const EXPORTER_SCRIPT: &str =
     include_str!("../../tools/nginx-prometheus-exporter/nginx-prometheus-exporter.sh");
@@ -108,23 +119,38 @@ const TOOLS: [Tool; 5] = [
     },
 ];
 
-/// Made only for the one check that needs it, since it takes minutes.
-const KUBE_APISERVER: Tool = Tool {
-    name: "kube-apiserver",
-    files: &["bin/kube-apiserver"],
-    recipe: || go_recipe("kube-apiserver"),
-    make: |workshop| make_go(workshop, KUBE_APISERVER_PACKAGE),
-    without: "nothing is compared with a real Kubernetes API",
-};
-
-/// Likewise. The simulator uses it as soon as it is there.
-const TRAEFIK: Tool = Tool {
-    name: "traefik",
-    files: &["bin/traefik"],
-    recipe: || go_recipe("traefik"),
-    make: |workshop| make_go(workshop, TRAEFIK_PACKAGE),
-    without: "no span passes a real Traefik",
-};
+/// Each is made only for the checks that need it, since it takes minutes.
+const SLOW: [Tool; 4] = [
+    Tool {
+        name: "kube-apiserver",
+        files: &["bin/kube-apiserver"],
+        recipe: || go_recipe("kube-apiserver"),
+        make: |workshop| make_go(workshop, KUBE_APISERVER_PACKAGE),
+        without: "nothing is compared with a real Kubernetes API",
+    },
+    // The simulator uses it as soon as it is there.
+    Tool {
+        name: "traefik",
+        files: &["bin/traefik"],
+        recipe: || go_recipe("traefik"),
+        make: |workshop| make_go(workshop, TRAEFIK_PACKAGE),
+        without: "no span passes a real Traefik",
+    },
+    Tool {
+        name: "tempo",
+        files: &["bin/tempo"],
+        recipe: || go_recipe("tempo"),
+        make: |workshop| make_go(workshop, TEMPO_PACKAGE),
+        without: "no trace is stored in a real Tempo and read back",
+    },
+    Tool {
+        name: "versitygw",
+        files: &["bin/versitygw"],
+        recipe: || go_recipe("versitygw"),
+        make: |workshop| make_go(workshop, VERSITYGW_PACKAGE),
+        without: "a real Tempo has no bucket",
+    },
+];
 
 /// Debian packages that the tools or the simulator need, each with a file or a program that shows it is there.
 const FOR_NGINX: [(&str, &str); 6] = [
@@ -154,12 +180,19 @@ impl Tools {
 
 /// Runs the chore.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if !options.names.is_empty() {
+        return run_for(&options.names, options.check);
+    }
     let tools = if options.check { check()? } else { ensure()? };
     println!("tools in {}", tools.folder.display());
     for tool in &TOOLS {
-        let state =
-            if is_current(&tools.folder, tool)? { version_of(&tools.folder, tool) } else { "missing".into() };
-        println!("  {:<26} {state}", tool.name);
+        print(&tools.folder, tool)?;
+    }
+    for tool in &SLOW {
+        // Those that nobody asked for are not missing.
+        if is_current(&tools.folder, tool)? {
+            print(&tools.folder, tool)?;
+        }
     }
     for sentence in &tools.missing {
         println!("{sentence}");
@@ -167,6 +200,34 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.check && !tools.missing.is_empty() {
         bail!("not everything is there; `cargo xtask tools` makes it");
     }
+    Ok(())
+}
+
+/// Makes or looks for certain tools.
+fn run_for(names: &[String], check: bool) -> Result<()> {
+    let folder = folder()?;
+    let chosen = TOOLS.iter().chain(&SLOW).filter(|tool| names.iter().any(|name| name == tool.name));
+    let mut missing = Vec::new();
+    println!("tools in {}", folder.display());
+    for tool in chosen {
+        if !check {
+            make(tool)?;
+        } else if !is_current(&folder, tool)? {
+            missing.push(tool.name);
+        }
+        print(&folder, tool)?;
+    }
+    if !missing.is_empty() {
+        let names = missing.join(" ");
+        bail!("not everything is there; `cargo xtask tools {names}` makes it");
+    }
+    Ok(())
+}
+
+/// One line about a tool.
+fn print(folder: &Path, tool: &Tool) -> Result<()> {
+    let state = if is_current(folder, tool)? { version_of(folder, tool) } else { "missing".into() };
+    println!("  {:<26} {state}", tool.name);
     Ok(())
 }
 
@@ -184,22 +245,18 @@ fn check() -> Result<Tools> {
     Ok(Tools { folder, missing })
 }
 
-/// The program `kube-apiserver`, made if it is not there.
-pub(crate) fn kube_apiserver() -> Result<PathBuf> {
-    slow(&KUBE_APISERVER)
+/// The program of a tool, made if it is not there; some take minutes.
+pub(crate) fn one(name: &str) -> Result<PathBuf> {
+    let tool = TOOLS.iter().chain(&SLOW).find(|tool| tool.name == name);
+    make(tool.with_context(|| format!("there is no tool {name}"))?)
 }
 
-/// The program `traefik`, made if it is not there.
-pub(crate) fn traefik() -> Result<PathBuf> {
-    slow(&TRAEFIK)
-}
-
-/// The program of a tool that one check needs, made if it is not there.
-fn slow(tool: &Tool) -> Result<PathBuf> {
+/// The first file of a tool, made if it is not there.
+fn make(tool: &Tool) -> Result<PathBuf> {
     let folder = folder()?;
     let _lock = lock(&folder)?;
     if !is_current(&folder, tool)? {
-        let step = Step::begin(format!("making {}, which takes some minutes", tool.name));
+        let step = Step::begin(format!("making {}, which may take some minutes", tool.name));
         let workshop = Workshop::open(&folder, tool)?;
         (tool.make)(&workshop).with_context(|| format!("{} cannot be made: {}", tool.name, tool.without))?;
         workshop.stamp()?;
@@ -323,7 +380,8 @@ fn version_of(folder: &Path, tool: &Tool) -> String {
         "nginx" => &["-v"],
         // It has no versions.
         "jujuc-peer" => &["help"],
-        "prometheus" => &["--version"],
+        "prometheus" | "kube-apiserver" | "versitygw" => &["--version"],
+        "traefik" => &["version"],
         _ => &["-version"],
     };
     let Ok(output) = Command::new(&program).args(words).output() else {
@@ -525,6 +583,8 @@ fn unpack(workshop: &Workshop<'_>, package: &str) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::process::write_program;
 
@@ -560,6 +620,16 @@ mod tests {
         assert!(!is_current(folder.path(), &changed).unwrap());
         fs::remove_file(folder.path().join("bin/example")).unwrap();
         assert!(!is_current(folder.path(), &changed).unwrap());
+    }
+
+    #[test]
+    fn tools_have_names_of_their_own_and_all_recipes_can_be_read() {
+        let mut seen = BTreeSet::new();
+        for tool in TOOLS.iter().chain(&SLOW) {
+            assert!(seen.insert(tool.name), "{}", tool.name);
+            assert!(!(tool.recipe)().unwrap().is_empty(), "{}", tool.name);
+        }
+        assert!(one("no-such-tool").is_err());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) struct Options {
 
 /// Runs the chore.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let program = tools::traefik()?;
+    let program = tools::one("traefik")?;
     if options.only_tools {
         println!("{}", program.display());
         return Ok(());
