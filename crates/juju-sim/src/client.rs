@@ -198,6 +198,19 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ca: Option<String>,
     },
+    /// Asks HTTP APIs from a unit's pod: a list of [`spans::Fetched`](crate::spans::Fetched).
+    Fetch {
+        /// Unit.
+        unit: String,
+        /// For example `http://tempo.m.svc.cluster.local:3200/api/traces/1f`.
+        urls: Vec<String>,
+        /// Seconds for each answer.
+        timeout: f64,
+        /// Certificates to trust with `https`, PEM; those of the authorities in the model (interface
+        /// `tls-certificates`) when not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca: Option<String>,
+    },
     /// Spans received by sinks: number by protocol by unit.
     Counts {
         /// Application; all with sinks when not given.

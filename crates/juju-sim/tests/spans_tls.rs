@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use juju_sim::spans::{
-    PROBE_SERVICE, Protocol, SendConfig, SendError, Sink, SinkConfig, SinkError, Steady, SteadyConfig,
-    TlsFiles, Transport, send, steady,
+    FetchConfig, Fetched, PROBE_SERVICE, Protocol, SendConfig, SendError, Sink, SinkConfig, SinkError,
+    Steady, SteadyConfig, TlsFiles, Transport, fetch, send, steady,
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
@@ -302,4 +302,33 @@ async fn the_control_socket_tells_counts_takes_certificates_and_ends_the_sink() 
     assert!(ask(&socket, "POST /nothing").await.starts_with("HTTP/1.1 404"));
     assert!(ask(&socket, "POST /end").await.starts_with("HTTP/1.1 202"));
     tokio::time::timeout(Duration::from_secs(5), sink.asked_to_end()).await.unwrap();
+}
+
+/// What a sink's API answers to `/ready` at these URLs.
+async fn fetched(urls: &[String], ca_file: Option<PathBuf>) -> Vec<Fetched> {
+    let config = FetchConfig { urls: urls.to_vec(), ca_file, timeout: Duration::from_secs(5) };
+    fetch(&config).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_api_is_asked_over_tls_by_whoever_trusts_its_authority() {
+    let authority = Authority::new();
+    let config = SinkConfig { api_port: Some(0), api_tls: Some(authority.files()), ..authority.config() };
+    let sink = Sink::start(config).await.unwrap();
+    let port = sink.addresses().find(|(name, _)| *name == "api").unwrap().1.port();
+    let url = |scheme: &str, path: &str| format!("{scheme}://localhost:{port}{path}");
+    let urls = [url("https", "/ready"), url("https", "/nothing"), url("http", "/ready")];
+    let answers = fetched(&urls, Some(authority.ca_file())).await;
+    assert!(answers[0].is_success() && !answers[0].body.is_empty(), "{answers:?}");
+    assert_eq!((answers[1].status, answers[1].is_success()), (404, false));
+    assert!(!answers[2].is_success(), "{answers:?}");
+
+    let stranger = Authority::new();
+    let [answer] = &fetched(&urls[..1], Some(stranger.ca_file())).await[..] else { panic!("one answer") };
+    assert!(answer.status == 0 && answer.error.contains("no TLS"), "{answer:?}");
+    let [answer] = &fetched(&urls[..1], None).await[..] else { panic!("one answer") };
+    assert!(answer.error.contains("certificates to trust"), "{answer:?}");
+    sink.shutdown().await;
+    let [answer] = &fetched(&urls[..1], Some(authority.ca_file())).await[..] else { panic!("one answer") };
+    assert!(answer.error.contains("refused"), "{answer:?}");
 }

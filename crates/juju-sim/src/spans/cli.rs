@@ -13,7 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::otlp::Encoding;
 use super::{
-    Protocol, SendConfig, SendError, Sink, SinkConfig, SinkError, SteadyConfig, TlsError, send, steady,
+    FetchConfig, Protocol, SendConfig, SendError, Sink, SinkConfig, SinkError, SteadyConfig, TlsError, fetch,
+    send, steady,
 };
 
 /// How results are printed.
@@ -42,7 +43,10 @@ pub enum CliError {
     Sink(#[from] SinkError),
     /// New certificates cannot be used.
     #[error("the certificates stay as they are: {0}")]
-    Reload(#[from] TlsError),
+    Reload(TlsError),
+    /// The certificates to trust cannot be read.
+    #[error(transparent)]
+    Trust(#[from] TlsError),
     /// The spans cannot be sent that way.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -159,6 +163,23 @@ pub struct SteadyArgs {
     #[arg(long, default_value = "juju-sim")]
     service: String,
     /// How to print the result
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Ask an HTTP API, and print the answers.
+#[derive(Debug, Clone, Args)]
+pub struct FetchArgs {
+    /// http[s]://HOST[:PORT]/PATH; repeatable
+    #[arg(required = true)]
+    urls: Vec<String>,
+    /// Certificates to trust, PEM; needed for https
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Seconds for each answer
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    timeout: f64,
+    /// How to print the answers
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -317,8 +338,9 @@ impl SteadyArgs {
         let sent = steady(self.config(), stop).await?;
         print(self.format, &sent, |out| {
             for (protocol, counts) in &sent.protocols {
-                let super::SteadyCounts { accepted, failed, requests, connections, troubles, plain_text } =
-                    counts;
+                let super::SteadyCounts {
+                    accepted, failed, requests, connections, troubles, plain_text, ..
+                } = counts;
                 writeln!(
                     out,
                     "{protocol:<20} {accepted} accepted, {failed} failed ({requests} requests, {connections} connections)"
@@ -333,6 +355,31 @@ impl SteadyArgs {
             Ok(())
         })?;
         Ok(if sent.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+impl FetchArgs {
+    /// The configuration that the arguments describe.
+    pub fn config(&self) -> FetchConfig {
+        let (urls, ca_file) = (self.urls.clone(), self.ca_file.clone());
+        FetchConfig { urls, ca_file, timeout: Duration::from_secs_f64(self.timeout) }
+    }
+
+    /// Asks, and prints the answers. The exit code is 0 only if every answer is a good one.
+    ///
+    /// # Errors
+    /// The certificates cannot be used, or the output cannot be written.
+    pub async fn run(self) -> Result<ExitCode, CliError> {
+        let fetched = fetch(&self.config()).await?;
+        print(self.format, &fetched, |out| {
+            fetched.iter().try_for_each(|one| match one.status {
+                0 => writeln!(out, "{}: {}", one.url, one.error),
+                200..300 => writeln!(out, "{}", one.body.trim_end()),
+                status => writeln!(out, "{}: {status}: {}", one.url, one.body.trim_end()),
+            })
+        })?;
+        let good = fetched.iter().all(super::Fetched::is_success);
+        Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

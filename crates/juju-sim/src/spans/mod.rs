@@ -8,6 +8,7 @@
 //!   it, and exports spans to it with the retries of an OpenTelemetry exporter.
 //! * [`steady()`] does so at an even rate in several protocols at once, until it is told to stop, and can try at the
 //!   same time whether the same ports take plain text.
+//! * [`fetch()`] stands where somebody looks at what a real Tempo made of the spans: it asks an HTTP API.
 //!
 //! Both ends speak TLS. A sender trusts the certificates of one file and nothing else.
 //!
@@ -27,6 +28,7 @@ mod body;
 mod codec_tests;
 mod config;
 mod counts;
+mod fetch;
 mod grpc;
 mod model;
 mod protocol;
@@ -43,6 +45,7 @@ pub mod zipkin;
 
 pub use config::SinkConfig;
 pub use counts::{Counts, ProtocolCounts, SeenTrace};
+pub use fetch::{FetchConfig, Fetched, fetch};
 pub use model::{Batch, Generator, Span};
 pub use protocol::{Protocol, Transport, UnknownProtocol, default_port, export_path};
 pub use send::{SendConfig, SendError, Sent, send};

@@ -653,7 +653,7 @@ where
 }
 
 /// An error with its causes, which hyper keeps out of its own text.
-fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

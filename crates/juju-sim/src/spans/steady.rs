@@ -75,6 +75,9 @@ pub struct SteadyCounts {
     pub connections: u64,
     /// Attempts that failed, the first 16, also those that a retry mended.
     pub troubles: Vec<Trouble>,
+    /// Identifiers of the accepted traces, the first 1000, as 32 hexadecimal digits.
+    #[serde(default)]
+    pub trace_ids: Vec<String>,
     /// The tries without TLS; absent where there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain_text: Option<PlainText>,
@@ -183,6 +186,7 @@ async fn send_steadily(
         requests: sent.requests,
         connections: sent.connections,
         troubles: exporter.troubles().iter().map(trouble).collect(),
+        trace_ids: sent.trace_ids.clone(),
         plain_text: None,
     }
 }

@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use juju_sim::{
     client::{Client, LogEntry, Request, home, models},
     model::ModelFile,
+    spans::Fetched,
 };
 use serde_json::Value;
 
@@ -267,6 +268,20 @@ enum Verb {
         #[arg(long)]
         tls: bool,
         /// Certificates to trust with TLS (PEM); those of the authorities in the model when not given.
+        #[arg(long, value_name = "FILE")]
+        ca_file: Option<PathBuf>,
+    },
+    /// Ask HTTP APIs from a unit's pod; with --format json, all of their answers.
+    Fetch {
+        /// Unit.
+        unit: String,
+        /// http[s]://HOST[:PORT]/PATH
+        #[arg(required = true)]
+        urls: Vec<String>,
+        /// Seconds for each answer.
+        #[arg(long, default_value_t = 10.0)]
+        timeout: f64,
+        /// Certificates to trust with https (PEM); those of the authorities in the model when not given.
         #[arg(long, value_name = "FILE")]
         ca_file: Option<PathBuf>,
     },
@@ -527,14 +542,18 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             tell(client, format, &Request::Partition { unit, heal }, |_| String::new())?;
         }
         Verb::SendSpans { unit, protocol, url, spans, timeout, tls, ca_file } => {
-            let ca = ca_file.map(|path| {
-                fs::read_to_string(&path).with_context(|| format!("certificates in {}", path.display()))
-            });
-            let ca = ca.transpose()?;
+            let ca = certificates(ca_file)?;
             let sent =
                 client.request(&Request::SendSpans { unit, protocol, url, spans, timeout, tls, ca })?;
             output(format, &sent, || print::yaml(&sent));
             return Ok(if sent["accepted"] == spans { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Verb::Fetch { unit, urls, timeout, ca_file } => {
+            let ca = certificates(ca_file)?;
+            let fetched: Vec<Fetched> = client.ask(&Request::Fetch { unit, urls, timeout, ca })?;
+            output(format, &serde_json::to_value(&fetched)?, || print::fetched(&fetched));
+            let good = fetched.iter().all(Fetched::is_success);
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Verb::Trust { app, remove, scope: _ } => {
             tell(client, format, &Request::Trust { app, remove }, |_| String::new())?;
@@ -555,6 +574,14 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::Up(_) | Verb::Models | Verb::Doctor { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The text of a file with certificates, if one is named.
+fn certificates(file: Option<PathBuf>) -> Result<Option<String>> {
+    let read = |path: PathBuf| {
+        fs::read_to_string(&path).with_context(|| format!("certificates in {}", path.display()))
+    };
+    file.map(read).transpose()
 }
 
 fn tell(

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use juju_sim::client::{ActionOutcome, ModelStatus, OptionValue, UnitDetails};
+use juju_sim::spans::Fetched;
 use serde_json::Value;
 
 /// Whether standard output is for eyes that see colours.
@@ -193,4 +194,14 @@ pub(crate) fn action(outcome: &ActionOutcome) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// Answers of HTTP APIs: the bodies of good ones, and why others are not.
+pub(crate) fn fetched(fetched: &[Fetched]) -> String {
+    let line = |one: &Fetched| match one.status {
+        0 => format!("{}: {}", one.url, one.error),
+        _ if one.is_success() => one.body.trim_end().to_owned(),
+        status => format!("{}: {status}: {}", one.url, one.body.trim_end()),
+    };
+    fetched.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -114,7 +114,15 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             let mut options = vec!["--protocol", &protocol, "--url", &url, "--spans", &spans];
             options.extend(["--timeout", &seconds, "--format", "json"]);
             options.extend(tls.then_some("--tls"));
-            send_spans(model, &unit, &options, ca).await?
+            in_pod(model, &unit, "send", &options, ca).await?
+        }
+        Request::Fetch { unit, urls, timeout, ca } => {
+            let encrypted = urls.iter().any(|url| url.starts_with("https://"));
+            let ca = ca.or_else(|| authorities(&model.controller())).filter(|_| encrypted);
+            let seconds = timeout.to_string();
+            let options = ["--timeout", &seconds, "--format", "json"];
+            let words: Vec<&str> = options.into_iter().chain(urls.iter().map(String::as_str)).collect();
+            in_pod(model, &unit, "fetch", &words, ca).await?
         }
         Request::Counts { app, service } => {
             serde_json::to_value(counts(model, app.as_deref(), service.as_deref()).await?)?
@@ -459,16 +467,26 @@ fn refresh(model: &Model, app: &str, charm: Option<String>) -> Result<u32> {
     })
 }
 
-/// Sends spans from a pod.
-async fn send_spans(model: &Arc<Model>, unit: &str, options: &[&str], ca: Option<String>) -> Result<Value> {
-    // The certificates are the sender's input: nothing has to be put into the pod for it.
+/// Runs one end of the traffic in a pod: what it says of it. `ca` is trusted.
+async fn in_pod(
+    model: &Arc<Model>,
+    unit: &str,
+    workload: &str,
+    options: &[&str],
+    ca: Option<String>,
+) -> Result<Value> {
+    // The certificates are its input: nothing has to be put into the pod for it.
     let trust: &[_] = if ca.is_some() { &["--ca-file", "/dev/stdin"] } else { &[] };
-    let words = [INSIDE, "workload", "send"].iter().chain(options).chain(trust);
-    let command: Vec<_> = words.copied().map(str::to_owned).collect();
+    let words = [INSIDE, "workload", workload].into_iter();
+    let words = words.chain(trust.iter().copied()).chain(options.iter().copied());
+    let command: Vec<_> = words.map(str::to_owned).collect();
     let outcome = exec(model, unit, None, &command, ca, 600).await?;
     match serde_json::from_str(&outcome.stdout) {
-        Ok(sent) => Ok(sent),
-        Err(_) => bail!("{unit} could not send: {}", outcome.stderr.trim().trim_start_matches("ERROR ")),
+        Ok(said) => Ok(said),
+        Err(_) => {
+            let reason = outcome.stderr.trim().trim_start_matches("ERROR ");
+            bail!("{unit} could not {workload}: {reason}")
+        }
     }
 }
 
