@@ -1,6 +1,6 @@
 //! The stand-ins of the other side.
 
-use juju_sim::client::Request;
+use juju_sim::{client::Request, spans::Fetched};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::{PATIENCE, Running, up};
@@ -66,6 +66,27 @@ fn workers_announce_themselves_and_count_the_spans_they_get() {
     assert_eq!(sent["accepted"], 3, "{sent}");
     let counts = model.client.counts("w").unwrap();
     assert_eq!((counts["otlp_http"], counts["otlp_grpc"], counts["zipkin"]), (7, 5, 3));
+}
+
+#[test]
+fn a_worker_runs_what_its_option_says_and_a_real_one_has_one_role() {
+    let model = up(CLUSTER);
+    model.client.wait_active(PATIENCE).unwrap();
+    let ready = || {
+        let urls = vec!["http://w-0.w-endpoints.m.svc.cluster.local:3200/ready".to_owned()];
+        let request = Request::Fetch { unit: "a/0".to_owned(), urls, timeout: 5.0, ca: None };
+        model.client.ask::<Vec<Fetched>>(&request).unwrap().remove(0)
+    };
+    assert!(ready().is_success(), "{:?}", ready());
+    model.client.configure("w", "workload", "tempo").unwrap();
+    model.settle();
+    let status = model.unit("w/0").workload;
+    assert_eq!(status.current, "blocked");
+    assert!(status.message.contains("one role"), "{}", status.message);
+    assert!(ready().error.contains("refused"), "the sink has to be gone: {:?}", ready());
+    model.client.configure("w", "workload", "sink").unwrap();
+    model.client.wait_active(PATIENCE).unwrap();
+    assert!(ready().is_success(), "{:?}", ready());
 }
 
 /// An authority's certificate and one that it signed for the first worker, PEM.

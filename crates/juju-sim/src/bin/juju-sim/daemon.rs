@@ -79,6 +79,8 @@ pub(crate) struct Model {
     pub(crate) kubernetes: Kubernetes,
     /// Running processes that belong to doubles.
     pub(crate) workloads: Mutex<BTreeMap<String, doubles::worker::Running>>,
+    /// Likewise: the other real programs, by unit.
+    pub(crate) programs: Mutex<BTreeMap<String, doubles::program::Program>>,
     /// Likewise: each Traefik, by unit.
     pub(crate) proxies: Mutex<BTreeMap<String, doubles::traefik::Running>>,
     /// Likewise: each Prometheus, by unit.
@@ -138,6 +140,7 @@ impl Model {
     /// Ends a unit's pod with all that runs in it, and removes its folder.
     pub(crate) fn end_pod(&self, unit: &str) {
         self.workloads.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         self.proxies.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         self.scrapers.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner).remove(unit);
@@ -228,6 +231,7 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         reasons: start.reasons,
         pods: Mutex::default(),
         workloads: Mutex::default(),
+        programs: Mutex::default(),
         proxies: Mutex::default(),
         scrapers: Mutex::default(),
         receivers: Mutex::default(),
@@ -261,6 +265,7 @@ pub(crate) async fn run(start: Start) -> Result<()> {
     }
     // Processes go with the first process of the namespace, or with their handles where there is none.
     model.workloads.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    model.programs.lock().unwrap_or_else(PoisonError::into_inner).clear();
     model.proxies.lock().unwrap_or_else(PoisonError::into_inner).clear();
     model.scrapers.lock().unwrap_or_else(PoisonError::into_inner).clear();
     model.receivers.lock().unwrap_or_else(PoisonError::into_inner).clear();

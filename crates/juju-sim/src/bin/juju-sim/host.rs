@@ -55,8 +55,10 @@ impl Host {
             ("juju-sim", std::env::current_exe()?),
             ("jujuc", client()?),
             ("pebble", tools.join("bin/pebble")),
+            ("tempo", tools.join("bin/tempo")),
             ("traefik", tools.join("bin/traefik")),
             ("prometheus", tools.join("bin/prometheus")),
+            ("versitygw", tools.join("bin/versitygw")),
         ] {
             let target = bin.join(name);
             if file.is_file() {

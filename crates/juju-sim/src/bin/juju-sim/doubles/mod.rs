@@ -13,6 +13,7 @@ pub(crate) mod loki;
 mod mesh;
 mod mesh_guest;
 pub(crate) mod pebble;
+pub(crate) mod program;
 pub(crate) mod prometheus;
 mod s3;
 mod tempo_api_client;
@@ -100,7 +101,7 @@ const DOUBLES: &[Double] = &[
         meta: prometheus::META,
         run: |model, hook| Box::pin(prometheus::run(model, hook)),
     },
-    Double { name: "s3", also: "", meta: s3::META, run: |_, hook| Box::pin(s3::run(hook)) },
+    Double { name: "s3", also: "", meta: s3::META, run: |model, hook| Box::pin(s3::run(model, hook)) },
     Double {
         name: "tempo-api-client",
         also: "",
@@ -229,6 +230,8 @@ pub(crate) enum Workload {
         /// The URL.
         url: String,
     },
+    /// Ask an HTTP API.
+    Fetch(spans::cli::FetchArgs),
     /// Write files: a JSON object on standard input, path to text, or to null where no file is to be.
     Put,
 }
@@ -248,6 +251,7 @@ pub(crate) fn workload(workload: &Workload) -> Result<ExitCode> {
         }
         Workload::Sink(sink) => runtime.block_on(sink.run())?,
         Workload::Send(send) => runtime.block_on(send.run())?,
+        Workload::Fetch(fetch) => runtime.block_on(fetch.run())?,
         Workload::Steady(steady) => runtime.block_on(steady.run())?,
     })
 }

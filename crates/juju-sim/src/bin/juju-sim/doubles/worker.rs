@@ -1,8 +1,13 @@
-//! `double:tempo-worker`: takes a role in a Tempo cluster and receives spans in Tempo's place.
+//! `double:tempo-worker`: takes a role in a Tempo cluster and receives spans in Tempo's place, or runs the real Tempo.
 //!
 //! Its pod has the files of a real worker: the configuration, and with TLS the certificate, the key and the authorities. The sink
 //! listens as the configuration says. Another configuration restarts it, after the requests that have begun; certificates and keys
 //! alone are exchanged while it runs, which a real worker does with a restart.
+//!
+//! What runs is the option `workload`, and never what happens to be installed: with the sink, spans are counted; with Tempo they
+//! are stored.
+
+mod tempo;
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +19,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use juju_ops::{Hook, Port, SecretId, SecretRef};
+use juju_ops::{Event, Hook, Port, SecretId, SecretRef};
 use juju_relations::{
     EndpointMeta, Remote,
     tempo_cluster::{ClusterRequirer, CoordinatorAppData, INTERFACE, Roles, Topology, WorkerUnitData},
@@ -30,6 +35,7 @@ use tokio::{
 use crate::{
     daemon::Model,
     dns::CLUSTER,
+    doubles::program,
     enter::INSIDE,
     pod::{CHARM, Pod, agent_dir},
 };
@@ -42,7 +48,8 @@ requires:
   tempo-cluster: {interface: tempo_cluster, limit: 1}
 config:
   options:
-    role: {type: string, default: all, description: 'Roles, separated by commas.'}
+    role: {type: string, default: all, description: 'Roles, separated by commas; one of them with Tempo.'}
+    workload: {type: string, default: sink, description: 'What receives spans: sink, which counts them, or tempo.'}
 ";
 
 /// The files of a worker, where the configuration expects them.
@@ -61,7 +68,19 @@ const PORTS: [u16; 8] = [3200, 4317, 4318, 7946, 9096, 9411, 14250, 14268];
 #[derive(Deserialize)]
 struct Options {
     role: String,
+    workload: Workload,
 }
+
+/// What receives spans.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Workload {
+    Sink,
+    Tempo,
+}
+
+/// The name that the charm of real workers has.
+const CHARM_NAME: &str = "tempo-worker-k8s";
 
 /// Text by path; `None` where no file is to be.
 pub(super) type Files = BTreeMap<PathBuf, Option<String>>;
@@ -95,17 +114,27 @@ pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
         juju_topology: Topology {
             application: app.to_owned(),
             unit: unit.to_string(),
-            charm_name: "tempo-worker-k8s".to_owned(),
+            charm_name: CHARM_NAME.to_owned(),
         },
         address: format!("{app}-{number}.{app}-endpoints.{}.{CLUSTER}", hook.env().model_name),
     };
     cluster.announce(&me, roles.known.iter().copied()).await?;
     let unit = unit.to_string();
+    if matches!(hook.event(), Event::Stop) {
+        // A pod's end is no surprise for what runs in it.
+        program::end(model, &unit).await;
+        return Ok(());
+    }
     match cluster.published().await? {
         Remote::Ready(data) => {
             let ports = data.worker_ports.clone().unwrap_or_else(|| PORTS.into());
             hook.set_ports(ports.into_iter().map(Port::tcp)).await?;
             let files = files(&data, private_key(hook, &data).await?);
+            if options.workload == Workload::Tempo {
+                // It may have been a sink before.
+                stop(model, &unit).await;
+                return tempo::serve(model, hook, &data, files, &roles).await;
+            }
             if let Some(path) = missing(&files, &options.role) {
                 // Tempo would not start either.
                 stop(model, &unit).await;
@@ -117,6 +146,7 @@ pub(crate) async fn run(model: &Arc<Model>, hook: &Hook) -> Result<()> {
                 .await?;
                 return Ok(());
             }
+            program::end(model, &unit).await;
             serve(model, &unit, files, &options.role).await?;
             let which = if options.role == "all" { "(all roles)".to_owned() } else { options.role };
             hook.active(format!("{which} ready.")).await?;
@@ -256,11 +286,13 @@ pub(super) async fn put(model: &Arc<Model>, unit: &str, files: &Files) -> Result
     Ok(())
 }
 
-/// Ends a unit's sink and takes the files away.
+/// Ends what a unit runs and takes the files away.
 async fn clear(model: &Arc<Model>, unit: &str) -> Result<()> {
-    let running = model.workloads.lock().unwrap_or_else(PoisonError::into_inner).contains_key(unit);
-    if running {
+    let sink = model.workloads.lock().unwrap_or_else(PoisonError::into_inner).contains_key(unit);
+    let program = model.programs.lock().unwrap_or_else(PoisonError::into_inner).contains_key(unit);
+    if sink || program {
         stop(model, unit).await;
+        program::end(model, unit).await;
         let paths = [CONFIG, CERTIFICATE, PRIVATE_KEY, S3_AUTHORITIES].into_iter().chain(AUTHORITY);
         put(model, unit, &paths.map(|path| (path.into(), None)).collect()).await?;
     }
