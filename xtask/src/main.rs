@@ -8,10 +8,12 @@ mod bench;
 mod contract;
 mod dashboards;
 mod demo;
+mod e2e;
 mod kubernetes;
 mod pack;
 mod process;
 mod progress;
+mod sim;
 mod test;
 mod tools;
 mod traefik;
@@ -48,6 +50,8 @@ enum Chore {
     Kubernetes(kubernetes::Options),
     /// Send spans through a real Traefik that runs the charm's routes
     Traefik(traefik::Options),
+    /// Play whole models with the real Tempo and a real storage, and read every span back that was sent
+    E2e(e2e::Options),
     /// Deploy a whole tracing cluster on this machine, send spans through it, take a part away
     Demo(demo::Options),
 }
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
         Chore::Dashboards(options) => dashboards::run(&options),
         Chore::Kubernetes(options) => kubernetes::run(&options),
         Chore::Traefik(options) => traefik::run(&options),
+        Chore::E2e(options) => e2e::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
     match result {

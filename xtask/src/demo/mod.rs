@@ -3,8 +3,6 @@
 //!
 //! The model is `examples/demo/model.yaml`. It is always taken down again, also on failure and on Ctrl-C.
 
-mod sim;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -15,8 +13,8 @@ use serde_json::Value;
 
 use crate::process::{cargo, repository, show, target_directory};
 use crate::progress::{Step, seconds};
+use crate::sim::Sim;
 use crate::{pack, tools};
-use sim::Sim;
 
 /// Options of `cargo xtask demo`.
 #[derive(clap::Args)]
@@ -73,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fs::write(&model, MODEL)?;
 
     let ready = Instant::now();
-    let sim = Sim::new(target.join("debug/juju-sim"), &tools.folder)?;
+    let sim = Sim::new(target.join("debug/juju-sim"), &tools.folder, "demo")?;
     let mut claims = Claims::default();
     let played = play(&sim, &model, &tools, options.full, &mut claims);
     let failed = played.is_err() || !claims.broken.is_empty();
@@ -190,7 +188,7 @@ fn send(
     for (app, protocol) in what {
         let url =
             urls[app].get(*protocol).with_context(|| format!("{app} was told no URL for {protocol}"))?;
-        let outcome = sim.send(&format!("{app}/0"), protocol, url, SPANS, Duration::from_secs(15))?;
+        let outcome = sim.send(&format!("{app}/0"), protocol, url, SPANS, Duration::from_secs(15), false)?;
         if let Some(error) = outcome.error {
             claims.hold(false, format!("{app} sends {protocol} to {url}: {error}"));
         }
@@ -218,7 +216,7 @@ fn send(
 fn refused(sim: &Sim, url: &str) -> Result<bool> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let delivery = sim.send("orders/0", "zipkin", url, 1, Duration::from_secs(2))?;
+        let delivery = sim.send("orders/0", "zipkin", url, 1, Duration::from_secs(2), false)?;
         let refused = delivery.error.is_some_and(|error| error.to_lowercase().contains("refused"));
         if (delivery.accepted == 0 && refused) || Instant::now() > deadline {
             return Ok(delivery.accepted == 0 && refused);

@@ -1,4 +1,4 @@
-//! The simulator's program as the demonstration calls it: one method per verb, answers as data.
+//! The simulator's program as chores call it: one method per verb, answers as data.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -33,18 +34,43 @@ pub(crate) struct Sim {
 pub(crate) struct Delivery {
     /// Spans that a receiver took.
     pub(crate) accepted: u64,
+    /// Identifiers of their traces.
+    pub(crate) traces: Vec<String>,
     /// Why not all of them were.
     pub(crate) error: Option<String>,
 }
 
+/// An answer of an HTTP API, or why there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Fetched {
+    /// What was asked.
+    pub(crate) url: String,
+    /// Status of the answer; 0 if there was none.
+    pub(crate) status: u16,
+    /// Its body.
+    pub(crate) body: String,
+    /// Why there was no answer.
+    pub(crate) error: String,
+}
+
+/// A line of a model's log, as far as it is of interest.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct LogLine {
+    /// For example `unit-tempo-0`.
+    pub(crate) entity: String,
+    pub(crate) level: String,
+    pub(crate) module: String,
+    pub(crate) message: String,
+}
+
 impl Sim {
-    pub(crate) fn new(program: PathBuf, tools: &Path) -> Result<Self> {
+    /// A model to be, under a name that is no other's on this machine together with the number of this process.
+    pub(crate) fn new(program: PathBuf, tools: &Path, name: &str) -> Result<Self> {
         let interrupted = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             signal_hook::flag::register(signal, Arc::clone(&interrupted))?;
         }
-        // Two demonstrations on one machine do not meet.
-        let home = env::temp_dir().join(format!("juju-demo-{}", process::id()));
+        let home = env::temp_dir().join(format!("juju-{name}-{}", process::id()));
         Ok(Self { program, tools: tools.to_path_buf(), home, daemon: Mutex::default(), interrupted })
     }
 
@@ -74,6 +100,12 @@ impl Sim {
     /// Waits until nothing is left to do.
     pub(crate) fn wait(&self, patience: Duration) -> Result<()> {
         self.run(&["wait", "--timeout", &patience.as_secs().to_string()]).map(drop)
+    }
+
+    /// Waits until nothing is left to do and these applications are active; all of them when none is named.
+    pub(crate) fn wait_active(&self, apps: &[&str], patience: Duration) -> Result<()> {
+        let timeout = patience.as_secs().to_string();
+        self.run(&[&["wait", "--active", "--timeout", &timeout], apps].concat()).map(drop)
     }
 
     /// The model's status.
@@ -107,7 +139,8 @@ impl Sim {
         Ok(urls)
     }
 
-    /// Sends spans from a unit's pod. That a receiver does not take them is no error here.
+    /// Sends spans from a unit's pod, with `tls` also where the URL does not say so. That a receiver does not take them is no
+    /// error here.
     pub(crate) fn send(
         &self,
         unit: &str,
@@ -115,10 +148,13 @@ impl Sim {
         url: &str,
         spans: u64,
         patience: Duration,
+        tls: bool,
     ) -> Result<Delivery> {
         let (count, timeout) = (spans.to_string(), patience.as_secs().to_string());
-        let options = ["--protocol", protocol, "--url", url, "--spans", &count, "--timeout", &timeout];
-        let ended = self.output(&[&["send-spans", unit][..], &options, &["--format", "json"]].concat())?;
+        let mut words = vec!["send-spans", unit, "--protocol", protocol, "--url", url, "--spans", &count];
+        words.extend(["--timeout", &timeout, "--format", "json"]);
+        words.extend(tls.then_some("--tls"));
+        let ended = self.output(&words)?;
         let answer: Value = serde_json::from_str(&ended.stdout).unwrap_or_default();
         let errors: Vec<&str> =
             answer["errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -127,7 +163,43 @@ impl Sim {
             (_, []) => Some(last_lines(&ended.stderr, 1)),
             (_, errors) => Some(errors.join("; ")),
         };
-        Ok(Delivery { accepted: answer["accepted"].as_u64().unwrap_or(0), error })
+        let traces = answer["trace_ids"].as_array().into_iter().flatten();
+        let traces = traces.filter_map(Value::as_str).map(str::to_owned).collect();
+        Ok(Delivery { accepted: answer["accepted"].as_u64().unwrap_or(0), traces, error })
+    }
+
+    /// Asks HTTP APIs from a unit's pod; the answers in the order of the URLs, whatever they are.
+    pub(crate) fn fetch(&self, unit: &str, urls: &[String], patience: Duration) -> Result<Vec<Fetched>> {
+        let timeout = patience.as_secs().to_string();
+        let options = ["fetch", unit, "--timeout", &timeout, "--format", "json"];
+        let words: Vec<&str> = options.into_iter().chain(urls.iter().map(String::as_str)).collect();
+        let ended = self.output(&words)?;
+        serde_json::from_str(&ended.stdout)
+            .with_context(|| format!("juju-sim fetch {unit}: {}", last_lines(&ended.stderr, 1)))
+    }
+
+    /// What a shell line prints in a unit's pod, however it ends.
+    pub(crate) fn exec(&self, unit: &str, line: &str) -> Result<String> {
+        let ended = self.output(&["exec", unit, "--timeout", "600", "--", "sh", "-c", line])?;
+        if ended.stdout.is_empty() && ended.code != Some(0) {
+            bail!("{unit}: {}", last_lines(&ended.stderr, 3));
+        }
+        Ok(ended.stdout)
+    }
+
+    /// The model's log from the lowest level on.
+    pub(crate) fn log(&self) -> Result<Vec<LogLine>> {
+        let value = self.json(&["debug-log", "--level", "DEBUG"])?;
+        serde_json::from_value(value).context("reading the log")
+    }
+
+    /// One of the databags of a unit's only relation at an endpoint: that of the other application.
+    pub(crate) fn databag(&self, unit: &str, endpoint: &str) -> Result<BTreeMap<String, String>> {
+        let shown = self.json(&["show-unit", unit])?;
+        let relations = shown[unit]["relation-info"].as_array().cloned().unwrap_or_default();
+        let found = relations.into_iter().find(|relation| relation["endpoint"] == endpoint);
+        let mut found = found.with_context(|| format!("{unit} has no relation {endpoint}"))?;
+        Ok(serde_json::from_value(found["application-data"].take())?)
     }
 
     /// Spans that arrived at all workers together, by protocol.
@@ -171,6 +243,11 @@ impl Sim {
             }
         }
         eprintln!("--- logs are in {}", self.home.display());
+    }
+
+    /// The model's folder.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Removes the model's folder.
@@ -291,7 +368,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("juju-sim");
         write_program(&program, &format!("#!/bin/sh\n{script}\n"));
-        let mut sim = Sim::new(program, folder.path()).unwrap();
+        let mut sim = Sim::new(program, folder.path(), "test").unwrap();
         sim.home = folder.path().join("home");
         (folder, sim)
     }
@@ -326,7 +403,7 @@ mod tests {
     fn spans_that_nobody_takes_are_an_answer() {
         let (_folder, sim) =
             scripted(r#"echo '{"accepted":0,"failed":1,"errors":["connection refused"]}'; exit 1"#);
-        let delivery = sim.send("a/0", "zipkin", "http://x:9411", 1, Duration::from_secs(1)).unwrap();
+        let delivery = sim.send("a/0", "zipkin", "http://x:9411", 1, Duration::from_secs(1), false).unwrap();
         assert_eq!((delivery.accepted, delivery.error.as_deref()), (0, Some("connection refused")));
     }
 }

@@ -1,0 +1,192 @@
+//! What came of the scenarios: one table for people, one JSON document for programs.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// Spans of one protocol, sent and looked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Row {
+    /// When in the scenario they were sent; empty where there is one time only.
+    pub(crate) when: String,
+    pub(crate) protocol: String,
+    /// Spans that were to be delivered.
+    pub(crate) sent: u64,
+    /// Spans that a receiver said it took.
+    pub(crate) accepted: u64,
+    /// Spans that Tempo gave back by the identifiers of their traces.
+    pub(crate) read_back: u64,
+    /// Further copies of these that it gave back.
+    pub(crate) duplicated: u64,
+    /// What the sender ran into, also where a retry helped.
+    pub(crate) trouble: String,
+}
+
+impl Row {
+    /// Spans that were not given back, whether or not they were taken.
+    pub(crate) fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.read_back)
+    }
+}
+
+/// Something that a scenario says of the stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Claim {
+    pub(crate) text: String,
+    pub(crate) held: bool,
+}
+
+/// What came of one scenario.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct Report {
+    pub(crate) scenario: String,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) claims: Vec<Claim>,
+    /// Hooks of all units that ended well.
+    pub(crate) hooks: usize,
+    /// And those that did not.
+    pub(crate) failed_hooks: usize,
+    /// From the first unit to the moment in which all were active.
+    pub(crate) converged_seconds: f64,
+    /// All of it.
+    pub(crate) seconds: f64,
+    /// Why it could not be played to its end.
+    pub(crate) error: Option<String>,
+}
+
+impl Report {
+    /// Whether everything was as it should be. A span that is given back twice is no loss: Tempo promises no more.
+    pub(crate) fn is_good(&self) -> bool {
+        self.problems().is_empty()
+    }
+
+    /// What was not as it should be.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let error = self.error.iter().cloned();
+        let broken = self.claims.iter().filter(|claim| !claim.held).map(|claim| claim.text.clone());
+        let lost = self.rows.iter().filter(|row| row.lost() > 0).map(|row| {
+            let trouble = if row.trouble.is_empty() { String::new() } else { format!(" ({})", row.trouble) };
+            let Row { protocol, sent, accepted, .. } = row;
+            let lost = row.lost();
+            format!("{protocol}{}: {lost} of {sent} spans lost, {accepted} were taken{trouble}", when(row))
+        });
+        let failed = (self.failed_hooks > 0).then(|| format!("{} hooks failed", self.failed_hooks));
+        error.chain(broken).chain(lost).chain(failed).collect()
+    }
+}
+
+fn when(row: &Row) -> String {
+    if row.when.is_empty() { String::new() } else { format!(", {}", row.when) }
+}
+
+const TITLES: [&str; 9] =
+    ["SCENARIO", "PROTOCOL", "SENT", "READ BACK", "LOST", "DUPLICATED", "HOOKS", "FAILED", "CONVERGED"];
+
+/// One table of all scenarios: what is the same for all protocols is in the first line of each.
+pub(crate) fn table(reports: &[Report]) -> String {
+    let mut lines = vec![TITLES.map(str::to_owned)];
+    for report in reports {
+        let about = [
+            report.hooks.to_string(),
+            report.failed_hooks.to_string(),
+            format!("{:.0} s", report.converged_seconds),
+        ];
+        let none = Row::default();
+        let rows = if report.rows.is_empty() { std::slice::from_ref(&none) } else { &report.rows };
+        for (number, row) in rows.iter().enumerate() {
+            let scenario = if number == 0 { report.scenario.clone() } else { String::new() };
+            let counts = [row.sent, row.read_back, row.lost(), row.duplicated];
+            let counts =
+                counts.map(|count| if report.rows.is_empty() { "-".into() } else { count.to_string() });
+            let [sent, read_back, lost, duplicated] = counts;
+            let [hooks, failed, converged] =
+                if number == 0 { about.clone() } else { std::array::from_fn(|_| String::new()) };
+            let protocol = format!("{}{}", row.protocol, when(row));
+            lines.push([scenario, protocol, sent, read_back, lost, duplicated, hooks, failed, converged]);
+        }
+    }
+    let widths: [usize; 9] =
+        std::array::from_fn(|n| lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0));
+    let mut text = String::new();
+    for line in lines {
+        let mut shown = String::new();
+        for (number, (cell, width)) in line.iter().zip(widths).enumerate() {
+            // Words to the left, numbers to the right. Writing to a String does not fail.
+            let _ = if number < 2 {
+                write!(shown, "{cell:<width$}  ")
+            } else {
+                write!(shown, "{cell:>width$}  ")
+            };
+        }
+        text.push_str(shown.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// All of it as one JSON document.
+pub(crate) fn json(reports: &[Report]) -> serde_json::Value {
+    let one = |report: &Report| {
+        let mut value = serde_json::to_value(report).unwrap_or_default();
+        value["good"] = report.is_good().into();
+        for (shown, row) in value["rows"].as_array_mut().into_iter().flatten().zip(&report.rows) {
+            shown["lost"] = row.lost().into();
+        }
+        value
+    };
+    serde_json::json!({
+        "good": reports.iter().all(Report::is_good),
+        "scenarios": reports.iter().map(one).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(protocol: &str, sent: u64, read_back: u64) -> Row {
+        Row { protocol: protocol.into(), sent, accepted: sent, read_back, ..Row::default() }
+    }
+
+    fn report() -> Report {
+        Report {
+            scenario: "monolithic".into(),
+            rows: vec![row("otlp_grpc", 100, 100), Row { duplicated: 2, ..row("zipkin", 100, 99) }],
+            hooks: 31,
+            converged_seconds: 81.4,
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_back_is_lost_also_when_it_was_taken() {
+        let report = report();
+        assert_eq!(report.problems(), ["zipkin: 1 of 100 spans lost, 100 were taken"]);
+        assert!(!report.is_good());
+        assert_eq!(json(&[report])["scenarios"][0]["rows"][1]["lost"], 1);
+    }
+
+    #[test]
+    fn copies_are_shown_and_are_no_problem_while_failed_hooks_and_broken_claims_are() {
+        let mut report = Report { rows: vec![Row { duplicated: 3, ..row("zipkin", 10, 10) }], ..report() };
+        assert!(report.is_good());
+        report.failed_hooks = 1;
+        report.claims.push(Claim { text: "it holds".into(), held: true });
+        report.claims.push(Claim { text: "the port is closed".into(), held: false });
+        assert_eq!(report.problems(), ["the port is closed", "1 hooks failed"]);
+        assert_eq!(json(&[report])["good"], false);
+    }
+
+    #[test]
+    fn the_table_lines_up_and_says_once_what_holds_for_a_scenario() {
+        let empty = Report { scenario: "removal".into(), hooks: 4, ..Report::default() };
+        let text = table(&[report(), empty]);
+        let expected = "\
+SCENARIO    PROTOCOL   SENT  READ BACK  LOST  DUPLICATED  HOOKS  FAILED  CONVERGED
+monolithic  otlp_grpc   100        100     0           0     31       0       81 s
+            zipkin      100         99     1           2
+removal                   -          -     -           -      4       0        0 s
+";
+        assert_eq!(text, expected);
+    }
+}

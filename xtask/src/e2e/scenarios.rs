@@ -1,0 +1,296 @@
+//! The scenarios: each brings up a model of its own, changes it, and says what holds.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::process::repository;
+
+use super::metrics::{Seen, expressions, wanted};
+use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, PROTOCOLS, Stage};
+
+/// One scenario.
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// What it is about, for people.
+    pub(crate) about: &'static str,
+    /// Tools that take minutes to make and that it needs beside Tempo and its storage.
+    pub(crate) tools: &'static [&'static str],
+    pub(crate) play: fn(&mut Stage) -> Result<()>,
+}
+
+/// Every scenario, in the order in which they are played.
+pub(crate) const SCENARIOS: [Scenario; 11] = [
+    Scenario { name: "monolithic", about: "one worker with every role", tools: &[], play: monolithic },
+    Scenario {
+        name: "distributed",
+        about: "an application of workers for each role",
+        tools: &[],
+        play: distributed,
+    },
+    Scenario {
+        name: "distributed-tls",
+        about: "the same with an authority: everything encrypted",
+        tools: &[],
+        play: distributed_tls,
+    },
+    Scenario {
+        name: "scaling",
+        about: "an ingester more and one less, of three, while spans are sent",
+        tools: &[],
+        play: scaling,
+    },
+    Scenario {
+        name: "requirer-leaves",
+        about: "the only one that wanted a protocol leaves",
+        tools: &[],
+        play: requirer_leaves,
+    },
+    Scenario {
+        name: "retention",
+        about: "another retention reaches the Tempo that runs",
+        tools: &[],
+        play: retention,
+    },
+    Scenario {
+        name: "removal",
+        about: "the coordinator leaves, and the workers stop",
+        tools: &[],
+        play: removal,
+    },
+    Scenario {
+        name: "ingress",
+        about: "spans and queries through a real Traefik",
+        tools: &["traefik"],
+        play: ingress,
+    },
+    Scenario {
+        name: "self-tracing",
+        about: "traces that the cluster makes of itself are found by their labels",
+        tools: &[],
+        play: self_tracing,
+    },
+    Scenario {
+        name: "metrics-generator",
+        about: "metrics from spans are written to a real Prometheus",
+        tools: &["prometheus"],
+        play: metrics_generator,
+    },
+    Scenario {
+        name: "metric-names",
+        about: "every metric that rules and dashboards ask for is on a real page",
+        tools: &[],
+        play: metric_names,
+    },
+];
+
+fn monolithic(stage: &mut Stage) -> Result<()> {
+    stage.up(&MONOLITHIC)?;
+    let published: Vec<String> = stage.receivers().keys().cloned().collect();
+    stage.claim(published == PROTOCOLS, "a URL is published for each of the five protocols");
+    stage.deliver("")
+}
+
+fn distributed(stage: &mut Stage) -> Result<()> {
+    stage.up(&DISTRIBUTED)?;
+    stage.deliver("")
+}
+
+fn distributed_tls(stage: &mut Stage) -> Result<()> {
+    stage.up(&Layout { tls: true, ..DISTRIBUTED })?;
+    let encrypted = stage.receivers().iter().filter(|(_, url)| url.starts_with("https://")).count();
+    stage.claim(encrypted == 3, "the URLs of the three HTTP protocols are https");
+    let api = stage.api()?;
+    stage.claim(api.starts_with("https://"), format!("Tempo's API is published as {api}"));
+    stage.deliver("")?;
+    let plain = stage.ask(&format!("{}/ready", api.replacen("https://", "http://", 1)))?;
+    let refused = !(200..300).contains(&plain.status);
+    stage.claim(refused, format!("the API does not answer without TLS (status {})", plain.status));
+    Ok(())
+}
+
+fn scaling(stage: &mut Stage) -> Result<()> {
+    let workers = [
+        ("compactor", "compactor", 1),
+        ("distributor", "distributor", 1),
+        ("ingester", "ingester", 3),
+        ("querier", "querier", 1),
+        ("query-frontend", "query-frontend", 1),
+    ];
+    stage.up(&Layout { workers: &workers, ..DISTRIBUTED })?;
+    // Those that spans pass; a compactor watches its ring for a minute each time.
+    let apps = ["tempo", "distributor", "ingester", "querier", "query-frontend"];
+    stage.while_sending("while scaling", |stage| {
+        stage.pause(Duration::from_secs(3))?;
+        stage.change("adding an ingester", &[&["add-unit", "ingester"]], &apps)?;
+        stage.pause(Duration::from_secs(3))?;
+        stage.change("removing an ingester", &[&["remove-unit", "ingester/3"]], &apps)?;
+        stage.pause(Duration::from_secs(3))
+    })?;
+    stage.deliver("afterwards")
+}
+
+fn requirer_leaves(stage: &mut Stage) -> Result<()> {
+    let payments = json!({"charm": "./tracing-requirer.charm", "options": {"protocols": "zipkin"}});
+    let layout = Layout {
+        protocols: &["otlp_grpc", "otlp_http", "jaeger_grpc", "jaeger_thrift_http"],
+        more: &[("payments", payments)],
+        relations: &[["tempo:tracing", "payments:tracing"]],
+        ..MONOLITHIC
+    };
+    stage.up(&layout)?;
+    stage.deliver("before")?;
+    let zipkin = stage.receivers().get("zipkin").cloned().context("zipkin is not published")?;
+    stage.change(
+        "removing payments, the only one that wants zipkin",
+        &[&["remove-application", "payments"]],
+        &[],
+    )?;
+    let left: BTreeSet<String> = stage.receivers().keys().cloned().collect();
+    stage.claim(
+        !left.contains("zipkin") && left.len() == 4,
+        "zipkin is published no longer, and the others are",
+    );
+    // nginx is told to reload in a hook, and lets go of a port when it gets to it.
+    let gone =
+        stage.ask_until(&zipkin, Duration::from_secs(10), |answer| answer.error.contains("refused"))?;
+    stage.claim(gone.error.contains("refused"), "nobody listens where zipkin was published");
+    stage.deliver("afterwards")
+}
+
+fn retention(stage: &mut Stage) -> Result<()> {
+    stage.up(&MONOLITHIC)?;
+    let url = stage.url_of("worker/0", 3200, "/status/config");
+    let before = stage.ask(&url)?;
+    let default = before.body.contains("block_retention: 720h0m0s");
+    stage.claim(default, "Tempo runs with the default retention of 720 hours");
+    stage.deliver("before")?;
+    stage.change(
+        "setting retention-period to 48",
+        &[&["config", "tempo", "retention-period=48"]],
+        &["tempo"],
+    )?;
+    let after = stage.ask_until(&url, Duration::from_secs(60), |answer| {
+        answer.body.contains("block_retention: 48h0m0s")
+    })?;
+    stage.claim(after.body.contains("block_retention: 48h0m0s"), "Tempo runs with a retention of 48 hours");
+    // It keeps what it had, and takes more, also before its compactor is ready.
+    stage.deliver("afterwards")?;
+    stage.find_again("before")
+}
+
+fn removal(stage: &mut Stage) -> Result<()> {
+    stage.up(&MONOLITHIC)?;
+    stage.deliver("")?;
+    stage.change("removing the coordinator", &[&["remove-application", "tempo"]], &["s3"])?;
+    let status = stage.sim.status()?;
+    stage.claim(status["applications"]["tempo"].is_null(), "the coordinator is gone from the model");
+    let worker = &status["applications"]["worker"]["units"]["worker/0"]["workload-status"];
+    stage.claim(worker["current"] == "blocked", format!("the worker is blocked: {}", worker["message"]));
+    let gone =
+        stage.ask_until(&stage.url_of("worker/0", 3200, "/ready"), Duration::from_secs(10), |answer| {
+            answer.error.contains("refused")
+        })?;
+    stage.claim(gone.error.contains("refused"), "its Tempo does not run any more");
+    Ok(())
+}
+
+fn ingress(stage: &mut Stage) -> Result<()> {
+    let way_in = json!({"charm": "double:traefik", "options": {"external_host": "pod"}});
+    let layout = Layout {
+        more: &[("way-in", way_in)],
+        relations: &[["tempo:ingress", "way-in:traefik-route"]],
+        ..MONOLITHIC
+    };
+    stage.up(&layout)?;
+    let host = "way-in-0.way-in-endpoints.";
+    let all = stage.receivers().values().all(|url| url.contains(host));
+    stage.claim(all && stage.receivers().len() == 5, "all five receivers are published with Traefik's host");
+    let api = stage.api()?;
+    stage.claim(api.contains(host), format!("Tempo's API is published as {api}"));
+    stage.deliver("")
+}
+
+/// Applications whose own traces are to be found: Tempo's of the workers, and the charm's of its hooks.
+const TRACED: [&str; 2] = ["worker", "tempo"];
+
+fn self_tracing(stage: &mut Stage) -> Result<()> {
+    stage.up(&MONOLITHIC)?;
+    stage.deliver("")?;
+    for app in TRACED {
+        let found = stage.find_by_tag("juju_application", app, Duration::from_secs(60))?;
+        stage.claim(!found.is_empty(), format!("{} traces of {app} are found by its label", found.len()));
+    }
+    Ok(())
+}
+
+fn metrics_generator(stage: &mut Stage) -> Result<()> {
+    let metrics = json!({"charm": "double:prometheus"});
+    let layout = Layout {
+        more: &[("metrics", metrics)],
+        relations: &[["tempo:send-remote-write", "metrics:receive-remote-write"]],
+        ..MONOLITHIC
+    };
+    stage.up(&layout)?;
+    stage.deliver("")?;
+    for metric in ["traces_spanmetrics_calls_total", "traces_spanmetrics_latency_bucket"] {
+        let url = format!("{}{metric}", prometheus("count%20by%20(juju_unit)%20("));
+        let answer = stage.ask_until(&format!("{url})"), Duration::from_secs(60), |answer| {
+            answer.body.contains("worker/0")
+        })?;
+        stage.claim(answer.body.contains("worker/0"), format!("Prometheus has {metric} of worker/0"));
+    }
+    Ok(())
+}
+
+fn prometheus(query: &str) -> String {
+    format!("http://metrics-0.metrics-endpoints.e2e.svc.cluster.local:9090/api/v1/query?query={query}")
+}
+
+fn metric_names(stage: &mut Stage) -> Result<()> {
+    stage.up(&DISTRIBUTED)?;
+    stage.deliver("")?;
+    stage.find_by_tag("service.name", "juju-sim", Duration::from_secs(30))?;
+    let mut seen = Seen::default();
+    let workers =
+        DISTRIBUTED.workers.iter().map(|(app, _, _)| stage.url_of(&format!("{app}/0"), 3200, "/metrics"));
+    let pages = [(9113, "/metrics"), (3300, "/coordinator/metrics")];
+    let pages = pages.map(|(port, path)| stage.url_of("tempo/0", port, path));
+    for url in workers.chain(pages).collect::<Vec<_>>() {
+        let page = stage.ask(&url)?;
+        stage.claim(page.status == 200, format!("{url} is a page of metrics"));
+        if page.status == 200 {
+            seen.add(&page.body);
+        }
+    }
+    let mut asked = BTreeSet::new();
+    for (file, expression) in expressions(&repository())? {
+        match wanted(&expression) {
+            Ok(all) => asked.extend(all),
+            Err(error) => stage.claim(false, format!("{}: {expression}: {error}", file.display())),
+        }
+    }
+    for wanted in &asked {
+        if let Some(lack) = seen.lacks(wanted) {
+            stage.claim(false, format!("{}: {lack}", wanted.metric));
+        }
+    }
+    stage.claim(
+        seen.len() > 100,
+        format!("{} metrics are on the pages, {} are asked for", seen.len(), asked.len()),
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenarios_have_names_of_their_own() {
+        let names: BTreeSet<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+        assert_eq!(names.len(), SCENARIOS.len());
+    }
+}
