@@ -120,10 +120,11 @@ fn play(scenario: &Scenario, mut stage: Stage, keep: bool) -> Report {
     eprintln!("\n=== {}: {}", scenario.name, scenario.about);
     let begun = Instant::now();
     let sim = Arc::clone(&stage.sim);
-    let played = (scenario.play)(&mut stage).and_then(|()| stage.count_hooks());
+    let played = (scenario.play)(&mut stage);
+    let counted = stage.count_hooks();
     let mut report = stage.report;
     report.seconds = begun.elapsed().as_secs_f64();
-    report.error = played.err().map(|error| format!("{error:#}"));
+    report.error = played.and(counted).err().map(|error| format!("{error:#}"));
     let good = report.is_good();
     if !good && !sim.interrupted() {
         sim.explain();
