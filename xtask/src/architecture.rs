@@ -30,9 +30,11 @@ const IMPURE: [&str; 11] = [
 const DIRECTION: &[(&str, &[&str])] = &[
     ("juju-pebble", &[]),
     ("juju-ops", &["juju-pebble"]),
-    ("juju-relations", &["juju-ops"]),
+    ("juju-rules", &[]),
+    ("juju-relations", &["juju-ops", "juju-rules"]),
     ("juju-sim", &["juju-ops", "juju-pebble", "juju-relations"]),
-    ("tempo-coordinator-k8s", &["juju-ops", "juju-pebble", "juju-relations"]),
+    // Rules are prepared when the charm is built.
+    ("tempo-coordinator-k8s", &["juju-ops", "juju-pebble", "juju-relations", "juju-rules"]),
     ("file-share", &["juju-ops", "juju-pebble"]),
     ("tracing-requirer", &["juju-ops", "juju-relations"]),
 ];

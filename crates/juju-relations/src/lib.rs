@@ -9,6 +9,8 @@
 //!   [`Hook`](juju_ops::Hook);
 //! - one function per side that turns a hook's event into what it means for this interface.
 //!
+//! [`alert_rules`] is what several interfaces share: the rules that a charm sends to Prometheus and Loki.
+//!
 //! What another charm wrote is never an error and never a panic: it is a [`Remote`], and where it cannot be used the
 //! reason names the key. Nothing here asks for more than the other charms give: members and keys that are not
 //! known are ignored.
@@ -49,7 +51,6 @@ pub mod tempo_api;
 pub mod tempo_cluster;
 pub mod tempo_peers;
 pub mod tls_certificates;
-mod topology;
 pub mod tracing;
 pub mod traefik_route;
 mod wire;
@@ -58,6 +59,7 @@ pub use endpoint::{EndpointError, EndpointMeta, EndpointRole};
 pub use exchange::{Change, Exchange, Nothing, Party};
 pub use json::JsonText;
 pub use juju_ops::{Databag, DatabagError, Encoding, Remote};
+pub use juju_rules as alert_rules;
+pub use juju_rules::Topology;
 pub use sensitive::Sensitive;
-pub use topology::Topology;
 pub use wire::Wire;

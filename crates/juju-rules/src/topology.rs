@@ -41,6 +41,12 @@ impl Topology {
         ];
         labels.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
+
+    /// What selectors that look at series of this application alone have to match, without what would be empty. All charms
+    /// of the application count, so the charm's name is not among it.
+    pub fn matchers(&self) -> Vec<(&'static str, &str)> {
+        self.labels().into_iter().filter(|(label, _)| *label != "juju_charm").collect()
+    }
 }
 
 #[cfg(test)]
@@ -71,6 +77,14 @@ mod tests {
         assert_eq!(
             tempo().labels().into_keys().collect::<Vec<_>>(),
             ["juju_application", "juju_charm", "juju_model", "juju_model_uuid"]
+        );
+        assert_eq!(
+            tempo().matchers(),
+            [
+                ("juju_application", "tempo"),
+                ("juju_model", "obs"),
+                ("juju_model_uuid", "3f1d3c0e-6a57-4a0b-9f3b-0d8a2f7c1e55")
+            ]
         );
         let nobody = Topology { charm_name: String::new(), ..tempo() };
         assert!(!nobody.labels().contains_key("juju_charm"));
