@@ -1,4 +1,5 @@
-//! Turns `metadata.yaml` and `charmcraft.yaml` into Rust names, and the descriptions of dashboards into what is published.
+//! Turns `metadata.yaml` and `charmcraft.yaml` into Rust names, and the descriptions of dashboards and the alert rules into what is
+//! published.
 //!
 //! Every endpoint, container, resource, action and configuration option gets one identifier, and the code uses
 //! nothing else. So a name that is changed in the files, but not in the code, does not compile.
@@ -7,6 +8,8 @@
 mod dashboards;
 #[path = "build/published.rs"]
 mod published;
+#[path = "build/rules.rs"]
+mod rules;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -96,6 +99,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = env::var("OUT_DIR")?;
     fs::write(format!("{folder}/names.rs"), out)?;
     fs::write(format!("{folder}/dashboards.rs"), published::dashboards(&metadata.name)?)?;
+    fs::write(format!("{folder}/rules.rs"), rules::alert_rules()?)?;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ mod ports;
 mod probes;
 mod receivers;
 mod requests;
-mod rules;
+pub mod rules;
 mod scraping;
 mod tempo_api;
 mod tempo_config;

@@ -14,7 +14,7 @@
 //! ")?;
 //! let topology = Topology { model: "obs".into(), application: "db".into(), ..Topology::default() };
 //! rules.with_topology(&topology, "", Language::LogQl);
-//! rules.inject(&topology.matchers(), Language::LogQl)?;
+//! rules.inject(Language::LogQl)?;
 //! let rule = &rules.groups[0].rules[0];
 //! assert_eq!(rule.labels["juju_application"], "db");
 //! assert_eq!(
@@ -159,7 +159,8 @@ impl Rules {
             })
         };
         let rules = rules.map_err(|error| wrong(error.to_string()))?;
-        if let Some((group, _)) = rules.iter().find(|(_, rule)| rule.alert.is_some() == rule.record.is_some()) {
+        if let Some((group, _)) = rules.iter().find(|(_, rule)| rule.alert.is_some() == rule.record.is_some())
+        {
             return Err(wrong(format!("group {:?}: a rule has either `alert` or `record`", group.name)));
         }
         Ok(rules)
@@ -189,17 +190,20 @@ impl Rules {
         }
     }
 
-    /// Adds equality matchers to every selector of every expression; see [`logql::inject`] and `promql::inject`.
+    /// Has every selector of every expression match the model and the application that the labels of its rule name; see
+    /// [`logql::inject`] and `promql::inject`.
     ///
     /// # Errors
     /// If an expression cannot be read; no rule is changed then. PromQL cannot be without the feature `promql`.
-    pub fn inject(&mut self, matchers: &[(&str, &str)], language: Language) -> Result<(), RulesError> {
+    pub fn inject(&mut self, language: Language) -> Result<(), RulesError> {
         let mut expressions = Vec::new();
         for (group, rule) in self.iter() {
+            let matcher = |label: &'static str| Some((label, rule.labels.get(label)?.as_str()));
+            let matchers: Vec<_> = topology::MATCHED.into_iter().filter_map(matcher).collect();
             let result = match language {
-                Language::LogQl => logql::inject(&rule.expr, matchers),
+                Language::LogQl => logql::inject(&rule.expr, &matchers),
                 #[cfg(feature = "promql")]
-                Language::PromQl => promql::inject(&rule.expr, matchers),
+                Language::PromQl => promql::inject(&rule.expr, &matchers),
                 #[cfg(not(feature = "promql"))]
                 Language::PromQl => Err(QueryError::new("PromQL needs the feature promql")),
             };
@@ -220,18 +224,17 @@ impl Rules {
 /// The name under which a group of an application's rules is published:
 /// `<identifier of the topology>[_<subdirectory>]_<name>_rules`, with nothing in it but letters, digits, `_` and `:`.
 ///
-/// A name that is of this form already is kept, whosever it is.
+/// A name that says already whose it is gets no other one.
 pub fn group_name(topology: &Topology, subdirectory: &str, name: &str) -> String {
-    if is_published_name(name) {
-        return name.to_owned();
-    }
-    let identifier = topology.identifier();
-    let parts = [identifier.as_str(), subdirectory, name];
-    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    let mut full = parts.join("_");
-    if !full.ends_with("_rules") {
-        full.push_str("_rules");
-    }
+    let full = if is_published_name(name) {
+        name.to_owned()
+    } else {
+        let identifier = topology.identifier();
+        let parts = [identifier.as_str(), subdirectory, name];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let joined = parts.join("_");
+        if joined.ends_with("_rules") { joined } else { joined + "_rules" }
+    };
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
     full.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
 }
@@ -275,10 +278,8 @@ pub fn quoted(text: &str) -> String {
         match c {
             '"' | '\\' => result.extend(['\\', c]),
             '\n' => result.push_str("\\n"),
-            _ if c.is_ascii_control() => {
-                // Both read two hexadecimal digits as a byte.
-                result.push_str(&format!("\\x{:02x}", u32::from(c)));
-            }
+            // Both read two hexadecimal digits as a byte.
+            _ if c.is_ascii_control() => result.extend(["\\x", &format!("{:02x}", u32::from(c))]),
             _ => result.push(c),
         }
     }

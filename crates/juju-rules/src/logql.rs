@@ -33,7 +33,7 @@ pub fn inject(query: &str, matchers: &[(&str, &str)]) -> Result<String, QueryErr
                 text.push_str(", ");
             }
             separated = false;
-            text.push_str(&format!("{label}={}", quoted(value)));
+            text.extend([*label, "=", &quoted(value)]);
         }
         insertions.push((braces.end, text));
         index = braces.next;
@@ -53,7 +53,9 @@ fn labels<'a>(inner: &[Piece<'a>]) -> Result<Vec<&'a str>, QueryError> {
             [label, operator @ .., value] if label.kind == Kind::Word && value.kind == Kind::Quoted => {
                 let operator: String = operator.iter().map(|piece| piece.text).collect();
                 let known = OPERATORS.contains(&operator.as_str());
-                known.then_some(label.text).ok_or_else(|| QueryError::new(format!("no operator {operator:?}")))
+                known
+                    .then_some(label.text)
+                    .ok_or_else(|| QueryError::new(format!("no operator {operator:?}")))
             }
             _ => Err(QueryError::new("braces hold something else than matchers")),
         })

@@ -46,12 +46,15 @@ pub fn inject(query: &str, matchers: &[(&str, &str)]) -> Result<String, QueryErr
     }
 }
 
-/// The matchers of every vector selector of a PromQL query, in the order of its text, each as label, operator and value.
-/// A metric's name before the braces is not among them.
+/// A matcher as label, operator and value.
+pub type Matched = (String, String, String);
+
+/// The matchers of every vector selector of a PromQL query, in the order of its text. A metric's name before the braces is
+/// not among them.
 ///
 /// # Errors
 /// If the query is not PromQL.
-pub fn matchers(query: &str) -> Result<Vec<Vec<(String, String, String)>>, QueryError> {
+pub fn matchers(query: &str) -> Result<Vec<Vec<Matched>>, QueryError> {
     let mut expression = parse(query)?;
     let shown = |matcher: &Matcher| (matcher.name.clone(), matcher.op.to_string(), matcher.value.clone());
     let all = selectors(&mut expression);
@@ -128,7 +131,8 @@ impl Place {
         if matchers.is_empty() {
             return String::new();
         }
-        let list: Vec<_> = matchers.iter().map(|(label, value)| format!("{label}={}", quoted(value))).collect();
+        let list: Vec<_> =
+            matchers.iter().map(|(label, value)| format!("{label}={}", quoted(value))).collect();
         let list = list.join(",");
         match self.kind {
             PlaceKind::Name => format!("{{{list}}}"),
@@ -193,8 +197,11 @@ fn places(pieces: &[Piece<'_>]) -> Result<Vec<Place>, QueryError> {
                 }
                 "@" => {
                     let function = next.is_some_and(|next| next.is_keyword(&["start", "end"]));
-                    index =
-                        if function { after(pieces, index + 1, ")")? } else { after_number(pieces, index + 1) };
+                    index = if function {
+                        after(pieces, index + 1, ")")?
+                    } else {
+                        after_number(pieces, index + 1)
+                    };
                     operand_next = false;
                     continue;
                 }
@@ -225,7 +232,8 @@ pub(super) fn is_same_without(query: &str, matchers: &[(&str, &str)], other: &st
     let mut expression = parse(query).unwrap();
     for selector in selectors(&mut expression) {
         let ours = |matcher: &Matcher| {
-            matcher.op == MatchOp::Equal && matchers.contains(&(matcher.name.as_str(), matcher.value.as_str()))
+            matcher.op == MatchOp::Equal
+                && matchers.contains(&(matcher.name.as_str(), matcher.value.as_str()))
         };
         selector.matchers.matchers.retain(|matcher| !ours(matcher));
     }

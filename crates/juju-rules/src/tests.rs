@@ -27,7 +27,8 @@ fn a_file_holds_groups_or_a_single_rule() {
             {"alert": "A", "expr": "up < 1", "for": "5m", "keep_firing_for": "1h"}]}]})
     );
     let groups =
-        Rules::from_yaml("x", "groups: [{name: g, interval: 1m, rules: [{record: r, expr: sum(up)}]}]").unwrap();
+        Rules::from_yaml("x", "groups: [{name: g, interval: 1m, rules: [{record: r, expr: sum(up)}]}]")
+            .unwrap();
     assert_eq!(
         serde_json::to_value(&groups).unwrap(),
         json!({"groups": [{"name": "g", "interval": "1m", "rules": [{"record": "r", "expr": "sum(up)"}]}]})
@@ -49,7 +50,7 @@ fn groups_are_named_after_whom_they_are_about() {
     assert_eq!(name("", "tempo_alerts"), "obs_3f1d3c0e_tempo_worker_tempo_alerts_rules");
     assert_eq!(name("sub/dir", "high-log-volume"), "obs_3f1d3c0e_tempo_worker_sub_dir_high_log_volume_rules");
     assert_eq!(name("", "my_rules"), "obs_3f1d3c0e_tempo_worker_my_rules");
-    assert_eq!(name("", "other_01234567_x-y_rules"), "other_01234567_x-y_rules");
+    assert_eq!(name("", "other_01234567_x-y_rules"), "other_01234567_x_y_rules");
     assert_eq!(name("", "other_0123456z_rules"), "obs_3f1d3c0e_tempo_worker_other_0123456z_rules");
     assert_eq!(name("", ""), "obs_3f1d3c0e_tempo_worker_rules");
 }
@@ -69,9 +70,14 @@ fn labels_that_are_there_are_kept() {
 
 #[test]
 fn placeholders_leave_valid_expressions() {
-    let check = |language, before, after| assert_eq!(without_placeholder(before, language), after, "{before}");
+    let check =
+        |language, before, after| assert_eq!(without_placeholder(before, language), after, "{before}");
     check(Language::PromQl, "up{%%juju_topology%%}", "up{}");
-    check(Language::PromQl, "up{%%juju_topology%%, a=\"b\"} + x{a=\"b\",%%juju_topology%%}", "up{a=\"b\"} + x{a=\"b\",}");
+    check(
+        Language::PromQl,
+        "up{%%juju_topology%%, a=\"b\"} + x{a=\"b\",%%juju_topology%%}",
+        "up{a=\"b\"} + x{a=\"b\",}",
+    );
     check(Language::LogQl, "{%%juju_topology%%}", "{job=~\".+\"}");
     check(Language::LogQl, "{%%juju_topology%%, a=\"b\"}", "{job=~\".+\", a=\"b\"}");
     check(Language::LogQl, "{a=\"b\", %%juju_topology%% , }", "{a=\"b\", job=~\".+\" }");
@@ -92,19 +98,29 @@ fn every_stream_selector_gets_matchers() {
 
 #[test]
 fn what_is_no_log_query_is_an_error() {
-    for query in ["{", "}", "{a}", "{a=b}", "{a==\"b\"}", "{a=\"b\",}", "{{}}", "{a=\"b\"} |= \"c", "sum({a=\"b\"}]"] {
+    for query in
+        ["{", "}", "{a}", "{a=b}", "{a==\"b\"}", "{a=\"b\",}", "{{}}", "{a=\"b\"} |= \"c", "sum({a=\"b\"}]"]
+    {
         assert!(logql::inject(query, &ONE).is_err(), "{query}");
     }
 }
 
 #[test]
 fn a_wrong_expression_is_named_and_nothing_is_changed() {
-    let text = "groups: [{name: g, rules: [{alert: A, expr: '{a=\"b\"}'}, {alert: B, expr: '{'}]}]";
+    let text = "groups: [{name: g, rules: [{alert: A, expr: '{a=\"b\"}', labels: {juju_model: m}}, {alert: B, expr: '{'}]}]";
     let mut rules = Rules::from_yaml("x", text).unwrap();
     let before = rules.clone();
-    let error = rules.inject(&ONE, Language::LogQl).unwrap_err();
+    let error = rules.inject(Language::LogQl).unwrap_err();
     assert!(error.to_string().starts_with(r#"group "g", rule "B": "#), "{error}");
     assert_eq!(rules, before);
+}
+
+#[test]
+fn matchers_are_what_the_labels_of_the_rule_say() {
+    let text = "{alert: A, expr: 'sum(rate({a=\"b\"}[5m]))', labels: {juju_application: other}}";
+    let mut rules = Rules::from_yaml("x", text).unwrap();
+    rules.inject(Language::LogQl).unwrap();
+    assert_eq!(rules.groups[0].rules[0].expr, r#"sum(rate({a="b", juju_application="other"}[5m]))"#);
 }
 
 #[test]
@@ -131,7 +147,8 @@ fn log_queries() -> impl Strategy<Value = String> {
         " |~ \"\\\"{\" # {}\n",
         " | json | label_format x=\"{{.y}}\" | unwrap z | __error__=\"\"",
     ]);
-    let stream = (prop_oneof![braces(), Just("{}")], pipeline).prop_map(|(braces, rest)| format!("{braces}{rest}"));
+    let stream =
+        (prop_oneof![braces(), Just("{}")], pipeline).prop_map(|(braces, rest)| format!("{braces}{rest}"));
     let leaf = stream.prop_map(|stream| format!("rate({stream} [5m] offset 1h)"));
     leaf.prop_recursive(4, 16, 2, |inner| {
         prop_oneof![
@@ -187,7 +204,9 @@ mod promql_tests {
 
     #[test]
     fn what_is_no_query_is_an_error() {
-        for query in ["", "up{", "up)", "sum by (a", "up offset", "{}", "up{a=\"b\" or c=\"d\"}", "rate(up)", "up[5m"] {
+        for query in
+            ["", "up{", "up)", "sum by (a", "up offset", "{}", "up{a=\"b\" or c=\"d\"}", "rate(up)", "up[5m"]
+        {
             assert!(promql::inject(query, &ONE).is_err(), "{query}");
         }
     }
@@ -195,7 +214,7 @@ mod promql_tests {
     #[test]
     fn an_error_names_group_and_rule() {
         let mut rules = Rules::from_yaml("g", "{record: 'a:b', expr: sum(}").unwrap();
-        let error = rules.inject(&ONE, Language::PromQl).unwrap_err().to_string();
+        let error = rules.inject(Language::PromQl).unwrap_err().to_string();
         assert!(error.starts_with(r#"group "g", rule "a:b": "#), "{error}");
     }
 
@@ -245,8 +264,12 @@ mod promql_tests {
                 inner.clone().prop_map(|a| format!("count_values(\"x\", {a})")),
                 (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("topk(scalar({a}), {b})")),
                 inner.clone().prop_map(|a| format!("max_over_time(({a})[1h:5m] offset 30s)")),
-                inner.clone().prop_map(|a| format!("avg_over_time(rate({{a=\"b\"}}[5m])[30m:] @ end()) + ({a})")),
-                inner.clone().prop_map(|a| format!("label_replace({a}, \"c\", \"${{1}}\", 'd', `{{(.*)}}#`)")),
+                inner
+                    .clone()
+                    .prop_map(|a| format!("avg_over_time(rate({{a=\"b\"}}[5m])[30m:] @ end()) + ({a})")),
+                inner
+                    .clone()
+                    .prop_map(|a| format!("label_replace({a}, \"c\", \"${{1}}\", 'd', `{{(.*)}}#`)")),
                 inner.clone().prop_map(|a| format!("histogram_quantile(.9, ({a})) * 1e-3 + 0x1F")),
                 inner.clone().prop_map(|a| format!("-({a}) ^ 2 < +Inf")),
                 inner.prop_map(|a| format!("time() - ({a}) or vector(NaN)")),

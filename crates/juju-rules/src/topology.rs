@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// The labels that selectors have to match. Units of any charm of the application count, and so the charm is not among them.
+pub(crate) const MATCHED: [&str; 3] = ["juju_application", "juju_model", "juju_model_uuid"];
+
 /// Who is observed, in the order in which it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Topology {
@@ -42,10 +45,9 @@ impl Topology {
         labels.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 
-    /// What selectors that look at series of this application alone have to match, without what would be empty. All charms
-    /// of the application count, so the charm's name is not among it.
+    /// What selectors that look at series of this application alone have to match, without what would be empty.
     pub fn matchers(&self) -> Vec<(&'static str, &str)> {
-        self.labels().into_iter().filter(|(label, _)| *label != "juju_charm").collect()
+        self.labels().into_iter().filter(|(label, _)| MATCHED.contains(label)).collect()
     }
 }
 
