@@ -87,8 +87,11 @@ pub async fn metrics(
     applied: &Applied,
 ) {
     let ContainerSnapshot::Reachable(seen) = snapshot.container(Container::Nginx) else { return };
-    let is_read = !d.links.of(Endpoint::MetricsEndpoint).is_empty() && d.unmet().is_empty();
-    if !is_read || applied.nginx != WorkloadOutcome::Running {
+    let is_read = !d.links.of(Endpoint::MetricsEndpoint).is_empty();
+    // A cluster that has lost a role leaves nginx as it is. Its page has to say what is missing all the same.
+    let is_served =
+        if d.unmet().is_empty() { applied.nginx == WorkloadOutcome::Running } else { seen.metrics.is_some() };
+    if !is_read || !is_served {
         return;
     }
     let took = Took {

@@ -45,6 +45,15 @@ fn every_hook_counts_while_somebody_reads() {
 }
 
 #[test]
+fn a_role_that_is_lost_shows_on_the_page() {
+    let watched = run(&watched(complete()), Event::ConfigChanged).state;
+    let workers = watched.relations.iter().find(|relation| relation.endpoint == "tempo-cluster").unwrap().id;
+    let out = run(&without(&watched, workers), Event::ConfigChanged);
+    out.assert_ok();
+    has(&page(&out.state).expect("nginx still serves it"), r#"tempo_coordinator_workers{role="ingester"} 0"#);
+}
+
+#[test]
 fn a_follower_has_a_page_of_its_own() {
     let out = run(&watched(complete()).with_leader(false), Event::ConfigChanged);
     out.assert_ok();

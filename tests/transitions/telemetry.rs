@@ -231,7 +231,7 @@ fn a_cluster_that_is_not_complete_any_more_is_scraped_for_what_is_left() {
             "http tempo-0.tempo-endpoints:3300 /coordinator/metrics",
         ]
     );
-    run(&left, Event::UpdateStatus).assert_ok().assert_nothing_written();
+    run(&left, Event::UpdateStatus).assert_ok().assert_only_pushed("nginx", PAGE_PATH);
 
     let alone = after(&without(&without(&left, MORE_WORKERS), 60), Event::UpdateStatus);
     assert_eq!(jobs(&alone).len(), 3);
