@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempo_coordinator::kubernetes::{Access, Client, Kind};
 use tempo_coordinator::secret::Secret;
 
-use scene::{charm_with, complete, context, without};
+use scene::{WORKERS, charm_with, complete, context, without, worker};
 
 const MESH: u32 = 30;
 /// Longer than any call takes.
@@ -223,7 +223,9 @@ impl Application {
 fn state() -> State {
     let remote_write = Relation::new("send-remote-write", 20, "prometheus_remote_write", "prometheus")
         .with_remote_unit(0, [("remote_write", r#"{"url": "http://prometheus-0.x:9090/api/v1/write"}"#)]);
-    complete().with_relation(remote_write)
+    without(&complete(), WORKERS)
+        .with_relation(worker(WORKERS, "worker", "all", 3))
+        .with_relation(remote_write)
 }
 
 fn in_mesh(state: State) -> State {

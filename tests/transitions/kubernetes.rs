@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempo_coordinator::kubernetes::Access;
 use tempo_coordinator::secret::Secret;
 
-use crate::scene::{charm_with, complete, context, without, worker};
+use crate::scene::{WORKERS, charm_with, complete, context, without, worker};
 
 /// Number of the relation to the mesh.
 const MESH: u32 = 30;
@@ -46,11 +46,14 @@ fn after(state: &State, event: Event, api: &Api) -> State {
     run(state, event, api.url()).state
 }
 
-/// A complete cluster that writes its metrics somewhere, so that nothing else is in its status.
+/// A complete cluster that is as large as it should be and writes its metrics somewhere, so that nothing else is in its
+/// status.
 fn state() -> State {
     let remote_write = Relation::new("send-remote-write", 20, "prometheus_remote_write", "prometheus")
         .with_remote_unit(0, [("remote_write", r#"{"url": "http://prometheus-0.x:9090/api/v1/write"}"#)]);
-    complete().with_relation(remote_write)
+    without(&complete(), WORKERS)
+        .with_relation(worker(WORKERS, "worker", "all", 3))
+        .with_relation(remote_write)
 }
 
 fn in_mesh(state: State) -> State {
