@@ -126,6 +126,9 @@ fn play(scenario: &Scenario, mut stage: Stage, keep: bool) -> Report {
     report.seconds = begun.elapsed().as_secs_f64();
     report.error = played.and(counted).err().map(|error| format!("{error:#}"));
     let good = report.is_good();
+    for problem in report.problems() {
+        eprintln!("  FAILED  {problem}");
+    }
     if !good && !sim.interrupted() {
         sim.explain();
     }
@@ -134,7 +137,7 @@ fn play(scenario: &Scenario, mut stage: Stage, keep: bool) -> Report {
     }
     if sim.interrupted() || (good && !keep) {
         sim.clean();
-    } else if keep {
+    } else if good {
         eprintln!("--- logs are in {}", sim.home().display());
     }
     let how = if good { "good" } else { "NOT GOOD" };

@@ -20,12 +20,19 @@ pub(crate) struct Row {
     pub(crate) duplicated: u64,
     /// What the sender ran into, also where a retry helped.
     pub(crate) trouble: String,
+    /// Whether receivers restarted meanwhile, so that they may refuse what a sender then has to keep.
+    pub(crate) restarts: bool,
 }
 
 impl Row {
-    /// Spans that were not given back, whether or not they were taken.
+    /// Spans that were taken and not given back.
     pub(crate) fn lost(&self) -> u64 {
-        self.sent.saturating_sub(self.read_back)
+        self.accepted.saturating_sub(self.read_back)
+    }
+
+    /// Spans that no receiver took, which their sender knows.
+    pub(crate) fn refused(&self) -> u64 {
+        self.sent.saturating_sub(self.accepted)
     }
 }
 
@@ -65,13 +72,15 @@ impl Report {
         let error = self.error.iter().cloned();
         let broken = self.claims.iter().filter(|claim| !claim.held).map(|claim| claim.text.clone());
         let lost = self.rows.iter().filter(|row| row.lost() > 0).map(|row| {
-            let trouble = if row.trouble.is_empty() { String::new() } else { format!(" ({})", row.trouble) };
-            let Row { protocol, sent, accepted, .. } = row;
-            let lost = row.lost();
-            format!("{protocol}{}: {lost} of {sent} spans lost, {accepted} were taken{trouble}", when(row))
+            let Row { protocol, accepted, .. } = row;
+            format!("{protocol}{}: {} of {accepted} spans that were taken are lost", when(row), row.lost())
+        });
+        let refused = self.rows.iter().filter(|row| row.refused() > 0 && !row.restarts).map(|row| {
+            let Row { protocol, sent, trouble, .. } = row;
+            format!("{protocol}{}: {} of {sent} spans were refused: {trouble}", when(row), row.refused())
         });
         let failed = (self.failed_hooks > 0).then(|| format!("{} hooks failed", self.failed_hooks));
-        error.chain(broken).chain(lost).chain(failed).collect()
+        error.chain(broken).chain(lost).chain(refused).chain(failed).collect()
     }
 }
 
@@ -79,8 +88,18 @@ fn when(row: &Row) -> String {
     if row.when.is_empty() { String::new() } else { format!(", {}", row.when) }
 }
 
-const TITLES: [&str; 9] =
-    ["SCENARIO", "PROTOCOL", "SENT", "READ BACK", "LOST", "DUPLICATED", "HOOKS", "FAILED", "CONVERGED"];
+const TITLES: [&str; 10] = [
+    "SCENARIO",
+    "PROTOCOL",
+    "SENT",
+    "REFUSED",
+    "READ BACK",
+    "LOST",
+    "DUPLICATED",
+    "HOOKS",
+    "FAILED",
+    "CONVERGED",
+];
 
 /// One table of all scenarios: what is the same for all protocols is in the first line of each.
 pub(crate) fn table(reports: &[Report]) -> String {
@@ -95,17 +114,19 @@ pub(crate) fn table(reports: &[Report]) -> String {
         let rows = if report.rows.is_empty() { std::slice::from_ref(&none) } else { &report.rows };
         for (number, row) in rows.iter().enumerate() {
             let scenario = if number == 0 { report.scenario.clone() } else { String::new() };
-            let counts = [row.sent, row.read_back, row.lost(), row.duplicated];
+            let counts = [row.sent, row.refused(), row.read_back, row.lost(), row.duplicated];
             let counts =
                 counts.map(|count| if report.rows.is_empty() { "-".into() } else { count.to_string() });
-            let [sent, read_back, lost, duplicated] = counts;
+            let [sent, refused, read_back, lost, duplicated] = counts;
             let [hooks, failed, converged] =
                 if number == 0 { about.clone() } else { std::array::from_fn(|_| String::new()) };
             let protocol = format!("{}{}", row.protocol, when(row));
-            lines.push([scenario, protocol, sent, read_back, lost, duplicated, hooks, failed, converged]);
+            lines.push([
+                scenario, protocol, sent, refused, read_back, lost, duplicated, hooks, failed, converged,
+            ]);
         }
     }
-    let widths: [usize; 9] =
+    let widths: [usize; 10] =
         std::array::from_fn(|n| lines.iter().map(|line| line[n].chars().count()).max().unwrap_or(0));
     let mut text = String::new();
     for line in lines {
@@ -131,6 +152,7 @@ pub(crate) fn json(reports: &[Report]) -> serde_json::Value {
         value["good"] = report.is_good().into();
         for (shown, row) in value["rows"].as_array_mut().into_iter().flatten().zip(&report.rows) {
             shown["lost"] = row.lost().into();
+            shown["refused"] = row.refused().into();
         }
         value
     };
@@ -159,11 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_given_back_is_lost_also_when_it_was_taken() {
+    fn what_was_taken_and_is_not_given_back_is_lost() {
         let report = report();
-        assert_eq!(report.problems(), ["zipkin: 1 of 100 spans lost, 100 were taken"]);
+        assert_eq!(report.problems(), ["zipkin: 1 of 100 spans that were taken are lost"]);
         assert!(!report.is_good());
         assert_eq!(json(&[report])["scenarios"][0]["rows"][1]["lost"], 1);
+    }
+
+    #[test]
+    fn refusals_are_a_problem_unless_receivers_restart() {
+        let refused = Row { accepted: 8, trouble: "empty ring".into(), ..row("zipkin", 10, 8) };
+        let mut report = Report { rows: vec![refused], ..Report::default() };
+        assert_eq!(report.problems(), ["zipkin: 2 of 10 spans were refused: empty ring"]);
+        report.rows[0].restarts = true;
+        assert!(report.is_good());
+        assert_eq!(json(&[report])["scenarios"][0]["rows"][0]["refused"], 2);
     }
 
     #[test]
@@ -182,10 +214,10 @@ mod tests {
         let empty = Report { scenario: "removal".into(), hooks: 4, ..Report::default() };
         let text = table(&[report(), empty]);
         let expected = "\
-SCENARIO    PROTOCOL   SENT  READ BACK  LOST  DUPLICATED  HOOKS  FAILED  CONVERGED
-monolithic  otlp_grpc   100        100     0           0     31       0       81 s
-            zipkin      100         99     1           2
-removal                   -          -     -           -      4       0        0 s
+SCENARIO    PROTOCOL   SENT  REFUSED  READ BACK  LOST  DUPLICATED  HOOKS  FAILED  CONVERGED
+monolithic  otlp_grpc   100        0        100     0           0     31       0       81 s
+            zipkin      100        0         99     1           2
+removal                   -        -          -     -           -      4       0        0 s
 ";
         assert_eq!(text, expected);
     }

@@ -176,7 +176,10 @@ fn retention(stage: &mut Stage) -> Result<()> {
         answer.body.contains("block_retention: 48h0m0s")
     })?;
     stage.claim(after.body.contains("block_retention: 48h0m0s"), "Tempo runs with a retention of 48 hours");
-    // It keeps what it had, and takes more, also before its compactor is ready.
+    // It takes more as soon as its ingester is in the ring, long before its compactor is ready, and keeps what it had.
+    let ring = stage.url_of("worker/0", 3200, "/ingester/ring");
+    let ring = stage.ask_until(&ring, Duration::from_secs(60), |answer| answer.body.contains("ACTIVE"))?;
+    stage.claim(ring.body.contains("ACTIVE"), "its ingester is in the ring again");
     stage.deliver("afterwards")?;
     stage.find_again("before")
 }

@@ -1,6 +1,6 @@
 //! A model with the real stack in it, and what scenarios do with one: bring it up, change it, send spans and look for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -375,10 +375,18 @@ fn steady_row(when: &str, protocol: &str, counts: &Value) -> (Row, Vec<String>) 
         protocol: protocol.to_owned(),
         sent: count("accepted") + count("failed"),
         accepted: count("accepted"),
-        trouble: texts(&counts["troubles"], |trouble| &trouble["reason"]).pop().unwrap_or_default(),
+        trouble: distinct(texts(&counts["troubles"], |trouble| &trouble["reason"])),
+        restarts: true,
         ..Row::default()
     };
     (row, texts(&counts["trace_ids"], |id| id))
+}
+
+/// Texts, each once and none too long.
+fn distinct(texts: Vec<String>) -> String {
+    let short = |text: String| text.chars().take(120).collect::<String>();
+    let texts: BTreeSet<String> = texts.into_iter().map(short).collect();
+    texts.into_iter().collect::<Vec<_>>().join("; ")
 }
 
 fn spaced(when: &str) -> String {
