@@ -38,6 +38,16 @@ impl Seen {
         }
     }
 
+    /// Adds series as Prometheus lists them in its API.
+    pub(crate) fn add_series(&mut self, answer: &str) {
+        let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+        for series in answer["data"].as_array().into_iter().flatten().filter_map(Value::as_object) {
+            let Some(name) = series.get("__name__").and_then(Value::as_str) else { continue };
+            let labels = series.keys().filter(|label| *label != "__name__").cloned().collect();
+            self.0.entry(name.to_owned()).or_default().insert(labels);
+        }
+    }
+
     /// How many metrics there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -229,6 +239,8 @@ mod tests {
         assert_eq!(seen.lacks(&want("b", &[])).unwrap(), "no such metric");
         seen.add("c{x=\"1\"} 1\nc{y=\"1\"} 1\n");
         assert_eq!(seen.lacks(&want("c", &["x", "y"])).unwrap(), "no series has all of x, y");
+        seen.add_series(r#"{"data": [{"__name__": "traces_total", "service": "s"}, {"x": "no name"}]}"#);
+        assert_eq!(seen.lacks(&want("traces_total", &["service"])), None);
     }
 
     #[test]
