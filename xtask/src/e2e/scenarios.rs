@@ -172,13 +172,12 @@ fn retention(stage: &mut Stage) -> Result<()> {
         &[&["config", "tempo", "retention-period=48"]],
         &["tempo"],
     )?;
-    let after = stage.ask_until(&url, Duration::from_secs(60), |answer| {
-        answer.body.contains("block_retention: 48h0m0s")
-    })?;
+    let after = stage
+        .ask_until(&url, Duration::from_mins(1), |answer| answer.body.contains("block_retention: 48h0m0s"))?;
     stage.claim(after.body.contains("block_retention: 48h0m0s"), "Tempo runs with a retention of 48 hours");
     // It takes more as soon as its ingester is in the ring, long before its compactor is ready, and keeps what it had.
     let ring = stage.url_of("worker/0", 3200, "/ingester/ring");
-    let ring = stage.ask_until(&ring, Duration::from_secs(60), |answer| answer.body.contains("ACTIVE"))?;
+    let ring = stage.ask_until(&ring, Duration::from_mins(1), |answer| answer.body.contains("ACTIVE"))?;
     stage.claim(ring.body.contains("ACTIVE"), "its ingester is in the ring again");
     stage.deliver("afterwards")?;
     stage.find_again("before")
@@ -226,7 +225,7 @@ fn self_tracing(stage: &mut Stage) -> Result<()> {
     let hook: &[&str] = &["dispatch", "tempo/leader", "update-status"];
     stage.change("two hooks of the coordinator", &[hook, hook], &[])?;
     for app in TRACED {
-        let found = stage.find_by_tag("juju_application", app, Duration::from_secs(60))?;
+        let found = stage.find_by_tag("juju_application", app, Duration::from_mins(1))?;
         stage.claim(!found.is_empty(), format!("{} traces of {app} are found by its label", found.len()));
     }
     Ok(())
@@ -244,7 +243,7 @@ fn metrics_generator(stage: &mut Stage) -> Result<()> {
     for metric in ["traces_spanmetrics_calls_total", "traces_spanmetrics_latency_bucket"] {
         let url = prometheus(&format!("query?query=count%20by%20(juju_unit)%20({metric})"));
         let answer =
-            stage.ask_until(&url, Duration::from_secs(60), |answer| answer.body.contains("worker/0"))?;
+            stage.ask_until(&url, Duration::from_mins(1), |answer| answer.body.contains("worker/0"))?;
         stage.claim(answer.body.contains("worker/0"), format!("Prometheus has {metric} of worker/0"));
     }
     Ok(())
@@ -306,7 +305,7 @@ fn metric_names(stage: &mut Stage) -> Result<()> {
         &[&["config", "tempo", "retention-period=48"]],
         &apps,
     )?;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let missing = loop {
         look(stage, &pages, &mut seen)?;
         let missing: Vec<String> = asked

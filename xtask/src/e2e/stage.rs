@@ -31,7 +31,7 @@ const SENDING: Duration = Duration::from_secs(30);
 const FINDING: Duration = Duration::from_secs(45);
 /// Spans in a second of those that are sent all the time, and how long each is tried.
 const RATE: u32 = 5;
-const STEADY_PATIENCE: Duration = Duration::from_secs(60);
+const STEADY_PATIENCE: Duration = Duration::from_mins(1);
 /// Where the number of the process that sends them is.
 const PID: &str = "/tmp/steady.pid";
 /// How many traces are asked for at once.
