@@ -4,6 +4,7 @@
 //! questions, and whoever has a Prometheus asks them and hands over what it said.
 
 #[path = "../../build/dashboards.rs"]
+#[allow(clippy::struct_field_names)] // one of them is called as the struct is
 mod description;
 mod picture;
 

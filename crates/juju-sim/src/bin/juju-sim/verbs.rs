@@ -481,13 +481,11 @@ async fn in_pod(
     let words = words.chain(trust.iter().copied()).chain(options.iter().copied());
     let command: Vec<_> = words.map(str::to_owned).collect();
     let outcome = exec(model, unit, None, &command, ca, 600).await?;
-    match serde_json::from_str(&outcome.stdout) {
-        Ok(said) => Ok(said),
-        Err(_) => {
-            let reason = outcome.stderr.trim().trim_start_matches("ERROR ");
-            bail!("{unit} could not {workload}: {reason}")
-        }
+    if let Ok(said) = serde_json::from_str(&outcome.stdout) {
+        return Ok(said);
     }
+    let reason = outcome.stderr.trim().trim_start_matches("ERROR ");
+    bail!("{unit} could not {workload}: {reason}")
 }
 
 /// The certificates of those who hand out certificates in this model; `None` if nobody does.
