@@ -30,6 +30,7 @@ impl Piece<'_> {
     }
 
     /// Whether it is one of these keywords, which are the same in capital letters.
+    #[cfg(feature = "promql")]
     pub(super) fn is_keyword(&self, words: &[&str]) -> bool {
         self.kind == Kind::Word && words.iter().any(|word| self.text.eq_ignore_ascii_case(word))
     }
