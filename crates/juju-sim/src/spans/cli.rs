@@ -120,6 +120,9 @@ pub struct SendArgs {
     /// Make identifiers repeatable
     #[arg(long)]
     seed: Option<u64>,
+    /// How long ago the spans are said to have been made, in seconds
+    #[arg(long, default_value_t = 0.0, value_parser = seconds)]
+    age: f64,
     /// Compress request bodies
     #[arg(long)]
     gzip: bool,
@@ -269,6 +272,7 @@ impl SendArgs {
             tenant: self.tenant.clone(),
             timeout: Duration::from_secs_f64(self.timeout),
             seed: self.seed,
+            age: Duration::from_secs_f64(self.age),
             gzip: self.gzip,
             encoding: if self.json { Encoding::Json } else { Encoding::Protobuf },
             tls: self.trust.tls,

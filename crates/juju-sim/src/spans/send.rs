@@ -65,6 +65,8 @@ pub struct SendConfig {
     pub timeout: Duration,
     /// Makes identifiers repeatable. Without it they are random.
     pub seed: Option<u64>,
+    /// How long ago the spans are said to have been made.
+    pub age: Duration,
     /// Whether bodies are compressed with gzip.
     pub gzip: bool,
     /// The encoding of OTLP over HTTP; other protocols have only one.
@@ -86,6 +88,7 @@ impl SendConfig {
             tenant: None,
             timeout: Duration::from_secs(10),
             seed: None,
+            age: Duration::ZERO,
             gzip: false,
             encoding: otlp::Encoding::Protobuf,
         }
@@ -338,7 +341,8 @@ impl Exporter {
     /// Makes the spans that the configuration describes.
     pub(crate) fn generator(&self) -> Generator {
         let resource = self.config.resource.clone().into_iter().collect();
-        Generator::new(&self.config.service_name, resource, self.config.seed, SystemTime::now())
+        let made = SystemTime::now().checked_sub(self.config.age).unwrap_or(SystemTime::UNIX_EPOCH);
+        Generator::new(&self.config.service_name, resource, self.config.seed, made)
     }
 
     /// Whatever is exported from now on has this much time, with retries.
