@@ -21,7 +21,7 @@ fn ask_for(model: &Model, unit: &str, path: &str) {
 /// The lines about a path that a Loki has got, each with its labels.
 fn lines(model: &Model, loki: &str, path: &str) -> Vec<(String, BTreeMap<String, String>)> {
     let url = "http://localhost:3100/streams";
-    let told = model.client.exec(loki, None, &["juju-sim", "workload", "get", url]).expect("it is asked");
+    let told = model.client.exec(loki, None, &["juju-sim", "workload", "fetch", url]).expect("it is asked");
     let streams: Vec<Value> = serde_json::from_str(&told.stdout).unwrap_or_default();
     let of = |stream: &Value| {
         let labels: BTreeMap<String, String> =

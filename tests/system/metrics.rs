@@ -16,7 +16,7 @@ const RELATION: [&str; 2] = ["tempo:certificates", "ca:certificates"];
 fn ask(model: &Model, path: &str) -> Value {
     let url = format!("http://localhost:9090/api/v1/{path}");
     let told =
-        model.client.exec("prom/0", None, &["juju-sim", "workload", "get", &url]).expect("it is asked");
+        model.client.exec("prom/0", None, &["juju-sim", "workload", "fetch", &url]).expect("it is asked");
     let answer: Value = serde_json::from_str(&told.stdout).unwrap_or_default();
     answer["data"].clone()
 }

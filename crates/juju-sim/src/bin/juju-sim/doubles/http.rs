@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, ToSocketAddrs},
@@ -26,15 +26,4 @@ pub(crate) async fn ask(to: impl ToSocketAddrs, request: &str) -> Result<(u16, S
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no body")?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
     Ok((status, body.to_owned()))
-}
-
-/// The body that an `http` URL has behind it.
-pub(crate) async fn get(url: &str) -> Result<String> {
-    let rest = url.strip_prefix("http://").context("not an http URL")?;
-    let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-    let to = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
-    match ask(to, &format!("GET {path}")).await? {
-        (200..=299, body) => Ok(body),
-        (status, body) => bail!("{url}: {status}: {}", body.trim()),
-    }
 }

@@ -1,6 +1,6 @@
 //! `double:loki`: says where logs can be sent, and is a data source of a Grafana.
 //!
-//! In a pod it takes lines and counts them: `juju-sim exec loki/0 -- juju-sim workload get http://localhost:3100/streams`
+//! In a pod it takes lines and counts them: `juju-sim fetch loki/0 http://localhost:3100/streams`
 //! tells which have come.
 
 mod receiver;

@@ -225,11 +225,6 @@ pub(crate) enum Workload {
     Steady(spans::cli::SteadyArgs),
     /// Take lines of logs and count them, in the place of Loki.
     Lines(loki::ReceiverArgs),
-    /// Print what is behind an http URL.
-    Get {
-        /// The URL.
-        url: String,
-    },
     /// Ask an HTTP API.
     Fetch(spans::cli::FetchArgs),
     /// Write files: a JSON object on standard input, path to text, or to null where no file is to be.
@@ -245,10 +240,6 @@ pub(crate) fn workload(workload: &Workload) -> Result<ExitCode> {
             ExitCode::SUCCESS
         }
         Workload::Lines(lines) => runtime.block_on(lines.run())?,
-        Workload::Get { url } => {
-            print!("{}", runtime.block_on(http::get(&url))?);
-            ExitCode::SUCCESS
-        }
         Workload::Sink(sink) => runtime.block_on(sink.run())?,
         Workload::Send(send) => runtime.block_on(send.run())?,
         Workload::Fetch(fetch) => runtime.block_on(fetch.run())?,

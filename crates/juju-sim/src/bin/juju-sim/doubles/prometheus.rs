@@ -2,7 +2,7 @@
 //!
 //! Where the simulator has the program `prometheus`, it runs in each unit's pod, with the jobs and rules of all related
 //! applications, as the prometheus-k8s charm would configure it; what can be asked of it tells
-//! `juju-sim exec prom/0 -- juju-sim workload get http://localhost:9090/api/v1/targets`. Elsewhere nobody listens.
+//! `juju-sim fetch prom/0 http://localhost:9090/api/v1/targets`. Elsewhere nobody listens.
 
 mod process;
 
