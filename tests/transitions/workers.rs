@@ -89,7 +89,8 @@ fn metrics_are_generated_only_if_somebody_takes_them() {
         json!({"defaults": {"metrics_generator": {"processors": ["span-metrics", "service-graphs"]}}})
     );
     assert!(on_localhost.state.unit_status.is_active());
-    assert_eq!(on_localhost.state.unit_status.message, "");
+    let small = "degraded, fewer workers than recommended: ingester 1 of 3";
+    assert_eq!(on_localhost.state.unit_status.message, small);
 }
 
 #[test]
