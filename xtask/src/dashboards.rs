@@ -73,6 +73,11 @@ fn dashboards() -> Result<Vec<(String, Value)>> {
     made.collect()
 }
 
+/// What the panels of all dashboards ask a Prometheus, with every picker at "all"; each question once.
+pub(crate) fn questions() -> Result<BTreeSet<String>> {
+    Ok(queries(&dashboards()?))
+}
+
 /// What is to be asked of a Prometheus, each question once.
 fn queries(dashboards: &[(String, Value)]) -> BTreeSet<String> {
     let mut queries = BTreeSet::new();

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use promql_parser::parser::{Expr, LabelModifier, parse};
 use serde_json::Value;
 
+use crate::dashboards;
+
 /// Labels that Prometheus adds to what it scrapes, beside those of Juju.
 const ADDED_LABELS: [&str; 2] = ["instance", "job"];
 /// Names that Prometheus makes itself.
@@ -161,53 +163,42 @@ fn is_of_page(label: &str) -> bool {
     !label.starts_with("juju_") && !label.starts_with("__") && !ADDED_LABELS.contains(&label)
 }
 
-/// The PromQL expressions of rules and dashboards in a repository, by the file that they are in.
+/// The PromQL expressions of rules and dashboards in a repository, by where they come from.
 pub(crate) fn expressions(repository: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let mut all = Vec::new();
-    for folder in ["src/assets/alert_rules/prometheus", "src/assets/dashboards"] {
-        let folder = repository.join(folder);
-        if !folder.is_dir() {
-            continue;
-        }
-        let mut files: Vec<PathBuf> =
-            fs::read_dir(&folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.sort();
-        for file in files {
-            let failed = || format!("reading {}", file.display());
-            let text = fs::read_to_string(&file).with_context(failed)?;
-            let value: Value = serde_yaml::from_str(&text).with_context(failed)?;
-            let mut found = Vec::new();
-            expressions_in(&value, &mut found);
-            all.extend(found.into_iter().map(|expression| (file.clone(), expression)));
-        }
+    // What the panels of the finished dashboards ask: descriptions leave out what all of them have.
+    let mut all: Vec<_> = dashboards::questions()?
+        .into_iter()
+        .map(|expression| (PathBuf::from("dashboards"), expression))
+        .collect();
+    let folder = repository.join("src/assets/alert_rules/prometheus");
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&folder)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    for file in files {
+        let failed = || format!("reading {}", file.display());
+        let text = fs::read_to_string(&file).with_context(failed)?;
+        let value: Value = serde_yaml::from_str(&text).with_context(failed)?;
+        let mut found = Vec::new();
+        expressions_in(&value, &mut found);
+        all.extend(found.into_iter().map(|expression| (file.clone(), expression)));
     }
     Ok(all)
 }
 
-/// Whatever stands under the keys by which rules and panels name an expression, but for those that ask for logs.
+/// Whatever stands under the key by which rules name an expression.
 fn expressions_in(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Array(list) => list.iter().for_each(|value| expressions_in(value, found)),
         Value::Object(object) => {
             for (key, value) in object {
                 match value.as_str() {
-                    Some(text) if ["expr", "query"].contains(&key.as_str()) => {
-                        if !asks_for_logs(text) {
-                            found.push(text.to_owned());
-                        }
-                    }
+                    Some(text) if key == "expr" => found.push(text.to_owned()),
                     _ => expressions_in(value, found),
                 }
             }
         }
         _ => {}
     }
-}
-
-/// Streams of logs have no name before their brace, and are passed on with `|`.
-fn asks_for_logs(expression: &str) -> bool {
-    let text = expression.trim_start();
-    text.starts_with('{') || text.contains("({") || text.contains("} |")
 }
 
 #[cfg(test)]
@@ -261,15 +252,22 @@ mod tests {
     }
 
     #[test]
-    fn rules_and_panels_name_expressions_and_those_about_logs_are_left_out() {
-        let value = serde_json::json!({
-            "groups": [{"rules": [{"expr": "up < 1", "labels": {"expr": 7}}]}],
-            "rows": [{"panels": [{"query": "a"}, {"queries": [{"query": "sum(count_over_time({x=\"y\"} |= \"e\" [1m]))"}]}]}],
-            "other": {"query": "{juju_model=\"m\"}"},
-        });
+    fn rules_and_panels_name_expressions() {
+        let value = serde_json::json!({"groups": [{"rules": [{"expr": "up < 1", "labels": {"expr": 7}}]}]});
         let mut found = Vec::new();
         expressions_in(&value, &mut found);
-        found.sort();
-        assert_eq!(found, ["a", "up < 1"]);
+        assert_eq!(found, ["up < 1"]);
+        let all = expressions(&crate::process::repository()).unwrap();
+        let is_asked = |metric: &str| {
+            all.iter().any(|(_, text)| wanted(text).unwrap().iter().any(|wanted| wanted.metric == metric))
+        };
+        // Of a rule, of a panel, and of a panel that only names a histogram.
+        for metric in [
+            "tempo_ingester_failed_flushes_total",
+            "nginx_connections_active",
+            "tempo_request_duration_seconds_sum",
+        ] {
+            assert!(is_asked(metric), "{metric}");
+        }
     }
 }

@@ -1,15 +1,17 @@
 //! The scenarios: each brings up a model of its own, changes it, and says what holds.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::process::repository;
+use crate::dashboards;
+use crate::process::{repository, target_directory};
 
 use super::metrics::{Seen, expressions, wanted};
-use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, PROTOCOLS, Stage, host_of};
+use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, PROTOCOLS, SENDER, Stage, host_of};
 
 /// One scenario.
 pub(crate) struct Scenario {
@@ -22,7 +24,7 @@ pub(crate) struct Scenario {
 }
 
 /// Every scenario, in the order in which they are played.
-pub(crate) const SCENARIOS: [Scenario; 11] = [
+pub(crate) const SCENARIOS: [Scenario; 12] = [
     Scenario { name: "monolithic", about: "one worker with every role", tools: &[], play: monolithic },
     Scenario {
         name: "distributed",
@@ -83,6 +85,12 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
         about: "every metric that rules and dashboards ask for is on a real page",
         tools: &[],
         play: metric_names,
+    },
+    Scenario {
+        name: "dashboards",
+        about: "what panels show of a whole cluster, kept for `cargo xtask dashboards --answers`",
+        tools: &["prometheus"],
+        play: show_dashboards,
     },
 ];
 
@@ -254,21 +262,15 @@ fn prometheus(what: &str) -> String {
     format!("http://{}:9090/api/v1/{what}", host_of("metrics/0"))
 }
 
-/// Metrics of which a healthy cluster shows none: their series begin with the first error, or with something that these models do not
-/// have. Each is one of Tempo's, by its sources.
-const RARE: [&str; 7] = [
-    // No tenant has limits of its own.
-    "tempo_limits_overrides",
-    // Nothing outside searches for queriers.
-    "tempo_querier_external_endpoint_duration_seconds_count",
-    // Errors, one by one.
-    "tempo_metrics_generator_spans_discarded_total",
-    "tempodb_blocklist_poll_errors_total",
-    "tempodb_blocklist_tenant_index_errors_total",
-    // A compaction, which begins long after the end of the scenario.
-    "tempodb_compaction_bytes_written_total",
-    "tempodb_compaction_outstanding_blocks",
-];
+/// Leaves a block that is none, and an index that is none, in the tenant's folder.
+const RUBBISH: &str = "set -e
+for tenant in /srv/s3/buckets/*/single-tenant; do
+    block=\"$tenant/0a0b0c0d-0000-4000-8000-000000000001\"
+    mkdir -p \"$block\"
+    echo rubbish > \"$block/meta.json\"
+    echo rubbish > \"$tenant/index.json.gz\"
+done
+echo done";
 
 fn metric_names(stage: &mut Stage) -> Result<()> {
     let mut workers = DISTRIBUTED.workers.to_vec();
@@ -287,7 +289,7 @@ fn metric_names(stage: &mut Stage) -> Result<()> {
     let mut asked = BTreeSet::new();
     for (file, expression) in expressions(&repository())? {
         match wanted(&expression) {
-            Ok(all) => asked.extend(all.into_iter().filter(|one| !RARE.contains(&one.metric.as_str()))),
+            Ok(all) => asked.extend(all),
             Err(error) => stage.claim(false, format!("{}: {expression}: {error}", file.display())),
         }
     }
@@ -302,6 +304,10 @@ fn metric_names(stage: &mut Stage) -> Result<()> {
         stage.ask(&stage.url_of("ingester/0", 3200, "/flush"))?;
         stage.find_by_tag("service.name", "juju-sim", Duration::from_secs(30))?;
     }
+    // Spans of yesterday, of which no metrics are made; and what is in the way of those who look for blocks.
+    let url = stage.receivers().get("otlp_http").cloned().context("otlp_http is not published")?;
+    stage.sim.run(&["send-spans", SENDER, "--protocol", "otlp_http", "--url", &url, "--age", "80000"])?;
+    stage.sim.exec("s3/0", RUBBISH)?;
     // The coordinator looks at its receivers with Juju's heartbeat.
     let heartbeat: &[&str] = &["dispatch", "tempo/0", "update-status"];
     stage.change("a heartbeat of the coordinator", &[heartbeat], &["tempo"])?;
@@ -315,7 +321,8 @@ fn metric_names(stage: &mut Stage) -> Result<()> {
         &[&["config", "tempo", "retention-period=48"]],
         &apps,
     )?;
-    let deadline = Instant::now() + Duration::from_mins(1);
+    // A compactor begins a minute after its start, and then looks every half a minute.
+    let deadline = Instant::now() + Duration::from_mins(4);
     let missing = loop {
         look(stage, &pages, &mut seen)?;
         let missing: Vec<String> = asked
@@ -332,6 +339,59 @@ fn metric_names(stage: &mut Stage) -> Result<()> {
     }
     let text = format!("{} metrics are on the pages, and {} are asked for", seen.len(), asked.len());
     stage.claim(!asked.is_empty() && missing.is_empty(), text);
+    Ok(())
+}
+
+/// Where the answers of the scenario `dashboards` are, below the target folder.
+const ANSWERS: &str = "e2e/answers.json";
+/// How long the stack is watched before it is asked, and how often it was asked then, in seconds.
+const WATCHED: Duration = Duration::from_secs(150);
+const STEP: u64 = 15;
+
+fn show_dashboards(stage: &mut Stage) -> Result<()> {
+    let mut workers = DISTRIBUTED.workers.to_vec();
+    workers.push(("metrics-generator", "metrics-generator", 1));
+    stage.up(&Layout {
+        workers: &workers,
+        coordinators: 2,
+        tls: true,
+        more: &[("metrics", json!({"charm": "double:prometheus"}))],
+        relations: &[
+            ["tempo:send-remote-write", "metrics:receive-remote-write"],
+            ["tempo:metrics-endpoint", "metrics:metrics-endpoint"],
+        ],
+        ..DISTRIBUTED
+    })?;
+    let begun = Instant::now();
+    let heartbeat: &[&str] = &["dispatch", "tempo/0", "update-status"];
+    let mut round = 0;
+    while begun.elapsed() < WATCHED {
+        round += 1;
+        stage.deliver(&format!("round {round}"))?;
+        stage.ask(&stage.url_of("ingester/0", 3200, "/flush"))?;
+        stage.find_by_tag("service.name", "juju-sim", Duration::from_secs(30))?;
+        stage.change("a heartbeat of the coordinator", &[heartbeat], &["tempo"])?;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let from = now - begun.elapsed().as_secs();
+    let mut answers = BTreeMap::new();
+    for question in dashboards::questions()? {
+        let query: String = form_urlencoded::byte_serialize(question.as_bytes()).collect();
+        let url = prometheus(&format!("query_range?query={query}&start={from}&end={now}&step={STEP}"));
+        let answer = stage.ask(&url)?;
+        let answer: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        if answer["status"] != "success" {
+            stage.claim(false, format!("{question}: {}", answer["error"]));
+        }
+        answers.insert(question, answer["data"]["result"].clone());
+    }
+    let file = target_directory()?.join(ANSWERS);
+    fs::write(&file, json!(answers).to_string())?;
+    let shown =
+        answers.values().filter(|answer| answer.as_array().is_some_and(|list| !list.is_empty())).count();
+    let text =
+        format!("{shown} of {} questions of the panels have an answer, kept in {ANSWERS}", answers.len());
+    stage.claim(shown * 10 > answers.len() * 8, text);
     Ok(())
 }
 
