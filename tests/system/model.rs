@@ -194,6 +194,7 @@ impl Model {
             url: url.clone(),
             spans,
             timeout: 60.0,
+            age: 0.0,
             tls,
             ca,
         };

@@ -190,6 +190,9 @@ pub enum Request {
         spans: u64,
         /// Seconds for all of it.
         timeout: f64,
+        /// How long ago they are said to have been made, in seconds.
+        #[serde(default)]
+        age: f64,
         /// Whether a URL without a scheme, which is all that gRPC has, means TLS.
         #[serde(default)]
         tls: bool,
@@ -688,7 +691,10 @@ impl Client {
         spans: u64,
     ) -> Result<Value, ClientError> {
         let (unit, protocol, url) = (unit.to_owned(), protocol.to_owned(), url.to_owned());
-        self.request(&Request::SendSpans { unit, protocol, url, spans, timeout: 15.0, tls: false, ca: None })
+        let timeout = 15.0;
+        let request =
+            Request::SendSpans { unit, protocol, url, spans, timeout, age: 0.0, tls: false, ca: None };
+        self.request(&request)
     }
 
     /// Spans that an application's sinks received, by protocol.

@@ -113,6 +113,7 @@ impl Running {
                 url,
                 spans: 3,
                 timeout: 2.0,
+                age: 0.0,
                 tls: true,
                 ca: Some(ca.to_owned()),
             };

@@ -264,6 +264,9 @@ enum Verb {
         /// Seconds for all of it, with retries.
         #[arg(long, default_value_t = 10.0)]
         timeout: f64,
+        /// How long ago the spans are said to have been made, in seconds.
+        #[arg(long, default_value_t = 0.0)]
+        age: f64,
         /// Speak TLS also where the URL has no scheme, as with gRPC.
         #[arg(long)]
         tls: bool,
@@ -541,10 +544,10 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::Partition { unit, heal } => {
             tell(client, format, &Request::Partition { unit, heal }, |_| String::new())?;
         }
-        Verb::SendSpans { unit, protocol, url, spans, timeout, tls, ca_file } => {
+        Verb::SendSpans { unit, protocol, url, spans, timeout, age, tls, ca_file } => {
             let ca = certificates(ca_file)?;
             let sent =
-                client.request(&Request::SendSpans { unit, protocol, url, spans, timeout, tls, ca })?;
+                client.request(&Request::SendSpans { unit, protocol, url, spans, timeout, age, tls, ca })?;
             output(format, &sent, || print::yaml(&sent));
             return Ok(if sent["accepted"] == spans { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }

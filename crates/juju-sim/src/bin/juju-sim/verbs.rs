@@ -106,13 +106,13 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             pod(model, &unit)?.connect(heal).await?;
             Value::Null
         }
-        Request::SendSpans { unit, protocol, url, spans, timeout, tls, ca } => {
+        Request::SendSpans { unit, protocol, url, spans, timeout, age, tls, ca } => {
             let encrypted = tls || url.starts_with("https://");
             let ca =
                 ca.filter(|_| encrypted).or_else(|| authorities(&model.controller()).filter(|_| encrypted));
-            let (spans, seconds) = (spans.to_string(), timeout.to_string());
+            let (spans, seconds, age) = (spans.to_string(), timeout.to_string(), age.to_string());
             let mut options = vec!["--protocol", &protocol, "--url", &url, "--spans", &spans];
-            options.extend(["--timeout", &seconds, "--format", "json"]);
+            options.extend(["--timeout", &seconds, "--age", &age, "--format", "json"]);
             options.extend(tls.then_some("--tls"));
             in_pod(model, &unit, "send", &options, ca).await?
         }
