@@ -31,7 +31,8 @@ pub(crate) struct Description {
     /// Grows with every change, since Grafana keeps the highest of several with one `uid`.
     pub(crate) version: u32,
     /// What it is good for.
-    description: String,
+    #[serde(rename = "description")]
+    about: String,
     /// A picker of its own.
     #[serde(default)]
     picker: Option<Picker>,
@@ -183,7 +184,7 @@ impl Description {
             "title": self.title,
             "uid": self.uid,
             "version": self.version,
-            "description": self.description.trim(),
+            "description": self.about.trim(),
             "tags": ["tempo", format!("charm: {CHARM}")],
             "editable": true,
             "graphTooltip": 1,

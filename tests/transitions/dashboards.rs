@@ -303,7 +303,9 @@ fn every_selector_of_every_query_is_narrowed_down_by_all_pickers() {
     }
     let of = text(&dashboards["file:tempo-tenants"]["templating"]["list"][0]["definition"]);
     let of = of.trim_start_matches("label_values(").rsplit_once(", ").expect("a label after it").0;
-    selectors("tenant", of).iter().for_each(|selector| assert_picked("tenant", selector));
+    for selector in selectors("tenant", of) {
+        assert_picked("tenant", &selector);
+    }
 }
 
 /// The query without what is in quotes, and whether all quotes are closed.
