@@ -264,7 +264,7 @@ mod tests {
         // Of a rule, of a panel, and of a panel that only names a histogram.
         for metric in [
             "tempo_ingester_failed_flushes_total",
-            "nginx_connections_active",
+            "nginx_connections_waiting",
             "tempo_request_duration_seconds_sum",
         ] {
             assert!(is_asked(metric), "{metric}");
