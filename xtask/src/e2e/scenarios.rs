@@ -270,20 +270,33 @@ const RARE: [&str; 3] = [
     "tempodb_compaction_bytes_written_total",
 ];
 
-fn metric_names(stage: &mut Stage) -> Result<()> {
-    let mut workers = DISTRIBUTED.workers.to_vec();
-    workers.push(("metrics-generator", "metrics-generator", 1));
+/// Workers of every role, generators among them.
+const EVERY_ROLE: [(&str, &str, u32); 6] = [
+    ("compactor", "compactor", 1),
+    ("distributor", "distributor", 1),
+    ("ingester", "ingester", 1),
+    ("metrics-generator", "metrics-generator", 1),
+    ("querier", "querier", 1),
+    ("query-frontend", "query-frontend", 1),
+];
+
+/// Brings up a whole cluster with TLS and a Prometheus that scrapes it, so that coordinators have pages of their own, too.
+fn up_and_watched(stage: &mut Stage, coordinators: u32) -> Result<()> {
     stage.up(&Layout {
-        workers: &workers,
+        workers: &EVERY_ROLE,
+        coordinators,
         tls: true,
         more: &[("metrics", json!({"charm": "double:prometheus"}))],
-        // The coordinator has a page of its own as soon as somebody scrapes it.
         relations: &[
             ["tempo:send-remote-write", "metrics:receive-remote-write"],
             ["tempo:metrics-endpoint", "metrics:metrics-endpoint"],
         ],
         ..DISTRIBUTED
-    })?;
+    })
+}
+
+fn metric_names(stage: &mut Stage) -> Result<()> {
+    up_and_watched(stage, 1)?;
     let mut asked = BTreeSet::new();
     for (file, expression) in expressions(&repository())? {
         match wanted(&expression) {
@@ -291,7 +304,7 @@ fn metric_names(stage: &mut Stage) -> Result<()> {
             Err(error) => stage.claim(false, format!("{}: {expression}: {error}", file.display())),
         }
     }
-    let pages = workers.iter().map(|(app, _, _)| (format!("{app}/0"), 3200, "/metrics"));
+    let pages = EVERY_ROLE.iter().map(|(app, _, _)| (format!("{app}/0"), 3200, "/metrics"));
     let coordinators =
         [("tempo/0".to_owned(), 9113, "/metrics"), ("tempo/0".to_owned(), 3300, "/coordinator/metrics")];
     let pages: Vec<String> =
@@ -346,19 +359,7 @@ const WATCHED: Duration = Duration::from_secs(150);
 const STEP: u64 = 15;
 
 fn show_dashboards(stage: &mut Stage) -> Result<()> {
-    let mut workers = DISTRIBUTED.workers.to_vec();
-    workers.push(("metrics-generator", "metrics-generator", 1));
-    stage.up(&Layout {
-        workers: &workers,
-        coordinators: 2,
-        tls: true,
-        more: &[("metrics", json!({"charm": "double:prometheus"}))],
-        relations: &[
-            ["tempo:send-remote-write", "metrics:receive-remote-write"],
-            ["tempo:metrics-endpoint", "metrics:metrics-endpoint"],
-        ],
-        ..DISTRIBUTED
-    })?;
+    up_and_watched(stage, 2)?;
     let begun = Instant::now();
     let heartbeat: &[&str] = &["dispatch", "tempo/0", "update-status"];
     let mut round = 0;
