@@ -166,6 +166,35 @@ pub enum Request {
         /// Which call from now on, beginning at 1.
         nth: u32,
     },
+    /// Fault: lets hook tools fail at random from now on.
+    FailHookTools {
+        /// Unit.
+        unit: String,
+        /// How many of a hundred calls fail; 0 ends it.
+        percent: f64,
+        /// The same number makes the same calls fail.
+        #[serde(default)]
+        seed: u64,
+    },
+    /// Fault: ends a unit's pod; a fresh one takes its place.
+    KillPod {
+        /// Unit.
+        unit: String,
+    },
+    /// Fault: stops a workload container's Pebble where it is, so that it answers nobody. What it runs goes on.
+    FreezePebble {
+        /// Unit.
+        unit: String,
+        /// Container.
+        container: String,
+        /// Lets it go on.
+        thaw: bool,
+    },
+    /// Fault: the API of Kubernetes answers every request with an error of this HTTP status.
+    FailKubernetes {
+        /// For example 500; none ends it.
+        status: Option<u16>,
+    },
     /// Fault: ends the leader's pod and hands leadership to another unit: that unit's name.
     KillLeader {
         /// Application.

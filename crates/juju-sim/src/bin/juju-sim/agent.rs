@@ -26,7 +26,7 @@ use tokio::{
 use crate::{
     charm,
     controller::{Begun, Source, split},
-    daemon::{Model, forget},
+    daemon::{Model, Unreliable, forget},
     doubles,
     host::PATH,
     kubernetes::FOLDER_VARIABLE,
@@ -589,6 +589,10 @@ pub(crate) fn perform(
             now |= fault.left == 0;
         }
         faults.retain(|fault| fault.left > 0);
+        drop(faults);
+        let mut unreliable = model.unreliable.lock().unwrap_or_else(PoisonError::into_inner);
+        now |= unreliable.get_mut(unit).is_some_and(Unreliable::fails);
+        drop(unreliable);
         if now {
             return ToolOutput {
                 code: 1,

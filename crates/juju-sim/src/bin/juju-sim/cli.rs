@@ -235,6 +235,41 @@ enum Verb {
         #[arg(long, default_value_t = 1)]
         nth: u32,
     },
+    /// Fault: let hook tools fail at random from now on.
+    FailHookTools {
+        /// Unit.
+        unit: String,
+        /// How many of a hundred calls fail; 0 ends it.
+        #[arg(long, value_parser = percentage)]
+        percent: f64,
+        /// Which calls: the same number makes the same ones fail.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Fault: end a unit's pod; a fresh one takes its place.
+    KillPod {
+        /// Unit.
+        unit: String,
+    },
+    /// Fault: stop a container's Pebble where it is; what it runs goes on.
+    FreezePebble {
+        /// Unit.
+        unit: String,
+        /// Container.
+        container: String,
+        /// Let it go on.
+        #[arg(long)]
+        thaw: bool,
+    },
+    /// Fault: let the API of Kubernetes answer every request with an error.
+    FailKubernetes {
+        /// HTTP status of the error.
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(400..600))]
+        status: u16,
+        /// Let it answer again.
+        #[arg(long, conflicts_with = "status")]
+        heal: bool,
+    },
     /// Fault: replace the leader's pod and hand leadership to another unit.
     KillLeader {
         /// Application.
@@ -538,6 +573,19 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::FailHookTool { unit, tool, nth } => {
             tell(client, format, &Request::FailHookTool { unit, tool, nth }, |_| String::new())?;
         }
+        Verb::FailHookTools { unit, percent, seed } => {
+            tell(client, format, &Request::FailHookTools { unit, percent, seed }, |_| String::new())?;
+        }
+        Verb::KillPod { unit } => {
+            tell(client, format, &Request::KillPod { unit }, |_| String::new())?;
+        }
+        Verb::FreezePebble { unit, container, thaw } => {
+            tell(client, format, &Request::FreezePebble { unit, container, thaw }, |_| String::new())?;
+        }
+        Verb::FailKubernetes { status, heal } => {
+            let status = (!heal).then_some(status);
+            tell(client, format, &Request::FailKubernetes { status }, |_| String::new())?;
+        }
         Verb::KillLeader { app } => {
             tell(client, format, &Request::KillLeader { app }, |unit| format!("{} leads now", plain(unit)))?;
         }
@@ -577,6 +625,12 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
         Verb::Up(_) | Verb::Models | Verb::Doctor { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A number of a hundred.
+fn percentage(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| "not a number from 0 to 100".to_owned())
 }
 
 /// The text of a file with certificates, if one is named.

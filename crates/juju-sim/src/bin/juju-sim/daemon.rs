@@ -64,6 +64,27 @@ pub(crate) struct Fault {
     pub(crate) left: u32,
 }
 
+/// Hook-tool calls of one unit that shall fail at random.
+#[derive(Clone, Debug)]
+pub(crate) struct Unreliable {
+    pub(crate) percent: f64,
+    /// Where the sequence of random numbers is.
+    pub(crate) state: u64,
+}
+
+impl Unreliable {
+    /// Whether the next call fails. The sequence is that of `SplitMix64`.
+    pub(crate) fn fails(&mut self) -> bool {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.state;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        // 32 bits, which a floating-point number holds.
+        let number = u32::try_from((number ^ (number >> 31)) >> 32).unwrap_or(u32::MAX);
+        f64::from(number) / f64::from(u32::MAX) * 100.0 < self.percent
+    }
+}
+
 /// The running model.
 pub(crate) struct Model {
     controller: Mutex<Controller>,
@@ -96,6 +117,8 @@ pub(crate) struct Model {
     /// How many pods may be made at once.
     pub(crate) starts: Semaphore,
     pub(crate) faults: Mutex<Vec<Fault>>,
+    /// Units whose hook tools fail at random.
+    pub(crate) unreliable: Mutex<BTreeMap<String, Unreliable>>,
     pub(crate) actions: Mutex<BTreeMap<String, ActionOutcome>>,
     next_action: AtomicU32,
     /// Where units' folders are.
@@ -241,6 +264,7 @@ pub(crate) async fn run(start: Start) -> Result<()> {
         hooks: Semaphore::new(2 * workers),
         starts: Semaphore::new(workers.max(2)),
         faults: Mutex::default(),
+        unreliable: Mutex::default(),
         actions: Mutex::default(),
         next_action: AtomicU32::new(1),
         run: start.dir.join("run"),

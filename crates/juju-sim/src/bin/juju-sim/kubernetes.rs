@@ -14,7 +14,7 @@ use std::{
 use anyhow::Result;
 use juju_sim::{
     Role,
-    kubernetes::{Account, Api, Authority, Cluster, Rollout},
+    kubernetes::{Account, Api, Authority, Cluster, Fault, On, Rollout},
 };
 use serde_json::{Value, json};
 
@@ -72,6 +72,14 @@ impl Kubernetes {
         let api = Api::start_at(cluster, address, &authority)?;
         let (shown, made) = Default::default();
         Ok(Self { api, authority, namespace: model.to_owned(), shown, rollouts, made })
+    }
+
+    /// Answers every request with an error of this status, or as it should again.
+    pub(crate) fn fail(&self, status: Option<u16>) {
+        self.api.clear_faults();
+        if let Some(status) = status {
+            self.api.fail(On::any(), Fault::Status(status));
+        }
     }
 
     /// Shows what the controller has: applications with their units, as far as they are charms and not doubles.

@@ -251,10 +251,19 @@ impl Pod {
 
     /// Ends a workload container as a crash would: the kubelet's part, a fresh one, follows by itself.
     pub(crate) fn kill_container(&self, container: &str) -> Result<()> {
+        self.signal(container, Signal::SIGKILL)
+    }
+
+    /// Stops the first process of a workload container, its Pebble, where it is, or lets it go on.
+    pub(crate) fn freeze(&self, container: &str, frozen: bool) -> Result<()> {
+        self.signal(container, if frozen { Signal::SIGSTOP } else { Signal::SIGCONT })
+    }
+
+    fn signal(&self, container: &str, signal: Signal) -> Result<()> {
         let Some(pid) = self.container_pid(container) else {
             bail!("container {container} of {} is not running", self.hostname)
         };
-        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGKILL)?;
+        kill(Pid::from_raw(i32::try_from(pid)?), signal)?;
         Ok(())
     }
 

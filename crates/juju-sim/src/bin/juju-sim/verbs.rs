@@ -23,7 +23,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::{
     agent, charm,
     controller::{Controller, Source, agent as agent_status, by_number, describe, listed, split, workload},
-    daemon::{Fault, Model, wait_for},
+    daemon::{Fault, Model, Unreliable, wait_for},
     dns::CLUSTER,
     doubles,
     enter::INSIDE,
@@ -94,6 +94,33 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             }
             let fault = Fault { unit, tool, left: nth.max(1) };
             model.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+            Value::Null
+        }
+        Request::FailHookTools { unit, percent, seed } => {
+            let unit = model.controller().resolve(&unit)?;
+            let mut all = model.unreliable.lock().unwrap_or_else(PoisonError::into_inner);
+            if percent > 0.0 {
+                all.insert(unit, Unreliable { percent, state: seed });
+            } else {
+                all.remove(&unit);
+            }
+            Value::Null
+        }
+        Request::KillPod { unit } => {
+            let unit = model.controller().resolve(&unit)?;
+            agent::replace_pod(model, &unit).await?;
+            Value::Null
+        }
+        Request::FreezePebble { unit, container, thaw } => {
+            let unit = model.controller().resolve(&unit)?;
+            if !model.pebble {
+                bail!("no Pebble runs in this model (see: juju-sim doctor)");
+            }
+            pod(model, &unit)?.freeze(&container, !thaw)?;
+            Value::Null
+        }
+        Request::FailKubernetes { status } => {
+            model.kubernetes.fail(status);
             Value::Null
         }
         Request::KillLeader { app } => {
