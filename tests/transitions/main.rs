@@ -16,6 +16,7 @@ mod published;
 mod receivers;
 mod scene;
 mod statuses;
+mod sweep;
 mod telemetry;
 mod tls;
 mod traces;

@@ -117,6 +117,25 @@ fn sign(state: &State, from: i64, until: i64) -> State {
     })
 }
 
+/// A cluster with an authority that is new to it.
+pub(crate) fn with_authority(state: State) -> State {
+    related(state)
+}
+
+/// The same with every request answered.
+pub(crate) fn signed(state: &State) -> State {
+    sign(state, NOW, NOW + LIFE)
+}
+
+/// Whether nginx has a pair of which the authority signed the certificate.
+pub(crate) fn presents_what_it_was_given(state: &State) -> bool {
+    let Some(pair) = state.containers["nginx"].file_text(PAIR) else { return false };
+    let Some(relation) = state.relation("certificates", CA) else { return false };
+    let bag = relation.remote_app_data.clone().into_iter().collect();
+    let data = ProviderAppData::read(Some(&bag)).ok().unwrap_or_default();
+    data.certificates.iter().any(|issued| pair.contains(issued.certificate.trim()))
+}
+
 /// A complete cluster whose requests have just been answered, before the charm knows.
 pub(crate) fn just_answered() -> State {
     let state = after_at(&with_key(related(complete()), 0), Event::ConfigChanged, NOW);

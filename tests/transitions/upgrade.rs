@@ -148,7 +148,7 @@ fn scrape_jobs(more: &str) -> String {
 }
 
 /// A cluster without TLS and ingress, as the Python charm has published it to everybody.
-fn left_behind() -> State {
+pub(crate) fn left_behind() -> State {
     let by_name = r#"{"otlp_grpc": "tempo.obs.svc.cluster.local:4317", "otlp_http": "http://tempo.obs.svc.cluster.local:4318", "zipkin": "http://tempo.obs.svc.cluster.local:9411"}"#;
     let told = [
         ("worker_config", serde_json::to_string(WORKER_CONFIG).expect("a text")),
