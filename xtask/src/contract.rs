@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let mut tests = cargo();
     tests
-        .args(["test", "--locked", "--package", "tempo-coordinator-k8s", "--test", "contract_python", "--"])
+        .args(["test", "--locked", "--workspace", "--test", "contract_python", "--"])
         .args(&options.words)
         .env("CONTRACT_PYTHON", python);
     show(&mut tests)

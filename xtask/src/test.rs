@@ -48,6 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let on_demand = [
             "clippy",
             "--locked",
+            "--workspace",
             "--test",
             "contract_python",
             "--test",
@@ -79,7 +80,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 /// The transition tests once more, with another way from the charm to the agent.
 fn transitions(checks: &mut Checks, name: &'static str, backend: &str) {
     let mut test = cargo();
-    test.args(["test", "--locked", "--quiet", "--package", "tempo-coordinator-k8s", "--test", "transitions"]);
+    // Of the workspace and not of the package: crates have the same features then, and are not compiled anew.
+    test.args(["test", "--locked", "--quiet", "--workspace", "--test", "transitions"]);
     checks.run(name, test.env("JUJU_SIM_BACKEND", backend));
 }
 
