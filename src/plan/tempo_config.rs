@@ -122,6 +122,9 @@ struct ReceiverTls {
 
 #[derive(Serialize)]
 struct Ingester {
+    /// Tempo cuts what it holds when it is told to end, and goes on taking spans for about a second. Without this, these are in
+    /// no file; and all ingesters restart at once when the document changes, so that no replica has them either.
+    flush_all_on_shutdown: bool,
     lifecycler: Lifecycler,
     max_block_duration: &'static str,
     trace_idle_period: &'static str,
@@ -320,6 +323,7 @@ fn config(d: &Deployment, s3: &S3Bucket, retention_hours: u32, reveal: fn(&Secre
         }),
         distributor: Distributor { receivers: receivers(tls), ring: ring() },
         ingester: has(Role::Ingester).then(|| Ingester {
+            flush_all_on_shutdown: true,
             lifecycler: Lifecycler {
                 ring: ReplicatedRing { kvstore: kvstore(), replication_factor: replication_factor(d) },
             },

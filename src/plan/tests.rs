@@ -344,6 +344,7 @@ fn the_document_of_a_monolithic_cluster() {
             "ring": {"kvstore": {"store": "memberlist"}},
         },
         "ingester": {
+            "flush_all_on_shutdown": true,
             "lifecycler": {"ring": {"kvstore": {"store": "memberlist"}, "replication_factor": 1}},
             "max_block_duration": "30m", "trace_idle_period": "10s",
         },
