@@ -602,10 +602,10 @@ pub(crate) fn perform(
         }
     }
     let mut session = session.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = session.state().clone();
-    let output = session.call(argv, stdin, cwd);
     // Statuses are seen at once, also while the hook goes on.
-    if matches!(tool, "status-set" | "application-version-set") && output.code == 0 {
+    let before = matches!(tool, "status-set" | "application-version-set").then(|| session.state().clone());
+    let output = session.call(argv, stdin, cwd);
+    if let Some(before) = before.filter(|_| output.code == 0) {
         let after = session.state().clone();
         drop(session);
         model.change(|controller| controller.immediate(unit, &before, &after));
