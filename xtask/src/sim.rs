@@ -97,6 +97,11 @@ impl Sim {
         Ok(())
     }
 
+    /// Whether a model was started and not taken down.
+    pub(crate) fn is_up(&self) -> bool {
+        self.daemon().is_some()
+    }
+
     /// Waits until nothing is left to do.
     pub(crate) fn wait(&self, patience: Duration) -> Result<()> {
         self.run(&["wait", "--timeout", &patience.as_secs().to_string()]).map(drop)

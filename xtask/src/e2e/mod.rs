@@ -3,16 +3,18 @@
 //!
 //! Each scenario has a model of its own. It is always taken down again, also on failure and on Ctrl-C.
 
+mod faults;
 mod metrics;
 mod report;
 mod scenarios;
 mod stage;
 mod traces;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -29,13 +31,20 @@ use stage::Stage;
 
 /// Options of `cargo xtask e2e`.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options of a command line")]
 pub(crate) struct Options {
-    /// Scenarios to play [default: all]
+    /// Scenarios to play [default: all but those that need a Traefik, unless there is one]
     #[arg(value_name = "SCENARIO", value_parser = names())]
     scenarios: Vec<String>,
+    /// Only those that show most in a quarter of an hour
+    #[arg(long, conflicts_with = "scenarios")]
+    short: bool,
     /// Name the scenarios, and play none
     #[arg(long)]
     list: bool,
+    /// How many scenarios to play at a time; most of each is waiting
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=8))]
+    jobs: u8,
     /// Keep the logs of all models, not only of those in which something went wrong
     #[arg(long)]
     keep: bool,
@@ -69,10 +78,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    let wanted = |name: &str| options.scenarios.is_empty() || options.scenarios.iter().any(|one| one == name);
-    let chosen: Vec<&Scenario> = SCENARIOS.iter().filter(|scenario| wanted(scenario.name)).collect();
     let begun = Instant::now();
     let ensured = tools::ensure()?;
+    let chosen: Vec<&Scenario> =
+        SCENARIOS.iter().filter(|scenario| options.chooses(scenario, &ensured)).collect();
     let needed: BTreeSet<&str> = chosen.iter().flat_map(|scenario| scenario.tools.iter().copied()).collect();
     for name in needed.into_iter().chain(["tempo", "versitygw"]) {
         tools::one(name)?;
@@ -88,18 +97,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     step.done();
 
     let ready = Instant::now();
-    let mut reports = Vec::new();
-    for scenario in chosen {
-        let sim =
-            Sim::new(target.join("debug/juju-sim"), &ensured.folder, &format!("e2e-{}", scenario.name))?;
-        let sim = Arc::new(sim);
-        let report =
-            play(scenario, Stage::new(Arc::clone(&sim), folder.clone(), scenario.name), options.keep);
-        reports.push(report);
-        if sim.interrupted() {
-            break;
-        }
-    }
+    let stages = chosen.into_iter().map(|scenario| {
+        let name = format!("e2e-{}", scenario.name);
+        let sim = Arc::new(Sim::new(target.join("debug/juju-sim"), &ensured.folder, &name)?);
+        Ok((scenario, Stage::new(sim, folder.clone(), scenario.name)))
+    });
+    let stages = stages.collect::<Result<Vec<_>>>()?;
+    let reports = play_all(stages, options.jobs.into(), options.keep);
     match options.format {
         Format::Text => print!("\n{}", report::table(&reports)),
         Format::Json => println!("{:#}", report::json(&reports)),
@@ -115,19 +119,59 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+impl Options {
+    /// Whether a scenario is to be played.
+    fn chooses(&self, scenario: &Scenario, tools: &tools::Tools) -> bool {
+        let Scenario { name, tools: needed, short, .. } = scenario;
+        if !self.scenarios.is_empty() {
+            return self.scenarios.iter().any(|one| one == name);
+        }
+        let there = !needed.contains(&"traefik") || tools.has("traefik");
+        if !there {
+            eprintln!("{name}: left out, as there is no Traefik; to make one: cargo xtask tools traefik");
+        }
+        there && (*short || !self.short)
+    }
+}
+
+/// Plays scenarios, so many at a time; the reports are in the order of the scenarios.
+fn play_all(stages: Vec<(&Scenario, Stage)>, jobs: usize, keep: bool) -> Vec<Report> {
+    let queue = Mutex::new(stages.into_iter().enumerate());
+    let reports = Mutex::new(BTreeMap::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some((number, (scenario, stage))) = next else { break };
+                    if stage.sim.interrupted() {
+                        break;
+                    }
+                    let report = play(scenario, stage, keep);
+                    reports.lock().unwrap_or_else(PoisonError::into_inner).insert(number, report);
+                }
+            });
+        }
+    });
+    reports.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
 /// Plays one scenario, takes its model down and says what came of it.
 fn play(scenario: &Scenario, mut stage: Stage, keep: bool) -> Report {
     eprintln!("\n=== {}: {}", scenario.name, scenario.about);
     let begun = Instant::now();
     let sim = Arc::clone(&stage.sim);
     let played = (scenario.play)(&mut stage);
-    let counted = stage.count_hooks();
+    // A scenario without a model has none, and neither one whose coordinator has left.
+    let kept =
+        if played.is_ok() && !stage.receivers().is_empty() { stage.look_for_secrets() } else { Ok(()) };
+    let counted = if sim.is_up() { stage.count_hooks() } else { Ok(()) };
     let mut report = stage.report;
     report.seconds = begun.elapsed().as_secs_f64();
-    report.error = played.and(counted).err().map(|error| format!("{error:#}"));
+    report.error = played.and(kept).and(counted).err().map(|error| format!("{error:#}"));
     let good = report.is_good();
     for problem in report.problems() {
-        eprintln!("  FAILED  {problem}");
+        eprintln!("{}: FAILED  {problem}", scenario.name);
     }
     if !good && !sim.interrupted() {
         sim.explain();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 /// Spans of one protocol, sent and looked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Row {
     /// When in the scenario they were sent; empty where there is one time only.
     pub(crate) when: String,
@@ -22,6 +22,8 @@ pub(crate) struct Row {
     pub(crate) trouble: String,
     /// Whether receivers restarted meanwhile, so that they may refuse what a sender then has to keep.
     pub(crate) restarts: bool,
+    /// What was done meanwhile: seconds until all was active again.
+    pub(crate) converged_seconds: Option<f64>,
 }
 
 impl Row {
@@ -53,6 +55,8 @@ pub(crate) struct Report {
     pub(crate) hooks: usize,
     /// And those that did not.
     pub(crate) failed_hooks: usize,
+    /// Whether hooks were made to fail.
+    pub(crate) ordered_failures: bool,
     /// From the first unit to the moment in which all were active.
     pub(crate) converged_seconds: f64,
     /// All of it.
@@ -79,7 +83,8 @@ impl Report {
             let Row { protocol, sent, trouble, .. } = row;
             format!("{protocol}{}: {} of {sent} spans were refused: {trouble}", when(row), row.refused())
         });
-        let failed = (self.failed_hooks > 0).then(|| format!("{} hooks failed", self.failed_hooks));
+        let failed = (self.failed_hooks > 0 && !self.ordered_failures)
+            .then(|| format!("{} hooks failed", self.failed_hooks));
         error.chain(broken).chain(lost).chain(refused).chain(failed).collect()
     }
 }
@@ -118,8 +123,12 @@ pub(crate) fn table(reports: &[Report]) -> String {
             let counts =
                 counts.map(|count| if report.rows.is_empty() { "-".into() } else { count.to_string() });
             let [sent, refused, read_back, lost, duplicated] = counts;
-            let [hooks, failed, converged] =
-                if number == 0 { about.clone() } else { std::array::from_fn(|_| String::new()) };
+            let [hooks, failed, converged] = if number == 0 {
+                about.clone()
+            } else {
+                let converged = row.converged_seconds.map(|seconds| format!("{seconds:.0} s"));
+                [String::new(), String::new(), converged.unwrap_or_default()]
+            };
             let protocol = format!("{}{}", row.protocol, when(row));
             lines.push([
                 scenario, protocol, sent, refused, read_back, lost, duplicated, hooks, failed, converged,
@@ -141,6 +150,24 @@ pub(crate) fn table(reports: &[Report]) -> String {
         }
         text.push_str(shown.trim_end());
         text.push('\n');
+    }
+    text + &explained(reports)
+}
+
+/// Why spans were refused, and which hooks were to fail: what a table alone would leave open.
+fn explained(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let name = &report.scenario;
+        if report.ordered_failures {
+            let _ = writeln!(text, "{name}: hooks fail because their tools are made to fail");
+        }
+        for row in report.rows.iter().filter(|row| row.refused() > 0) {
+            let (protocol, refused, sent) = (&row.protocol, row.refused(), row.sent);
+            let when = when(row);
+            let trouble = &row.trouble;
+            let _ = writeln!(text, "{name}, {protocol}{when}: {refused} of {sent} spans refused: {trouble}");
+        }
     }
     text
 }

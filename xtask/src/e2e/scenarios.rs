@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::dashboards;
 use crate::process::{repository, target_directory};
 
+use super::faults;
 use super::metrics::{Seen, expressions, wanted};
-use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, PROTOCOLS, SENDER, Stage, host_of};
+use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, PROTOCOLS, RATE, SENDER, Stage, host_of};
 
 /// One scenario.
 pub(crate) struct Scenario {
@@ -20,84 +21,84 @@ pub(crate) struct Scenario {
     pub(crate) about: &'static str,
     /// Tools that take minutes to make and that it needs beside Tempo and its storage.
     pub(crate) tools: &'static [&'static str],
+    /// Whether it is among those that show most in little time.
+    pub(crate) short: bool,
     pub(crate) play: fn(&mut Stage) -> Result<()>,
 }
 
 /// Every scenario, in the order in which they are played.
-pub(crate) const SCENARIOS: [Scenario; 12] = [
-    Scenario { name: "monolithic", about: "one worker with every role", tools: &[], play: monolithic },
+pub(crate) const SCENARIOS: [Scenario; 17] = [
+    Scenario { about: "one worker with every role", ..scenario("monolithic", monolithic) },
+    Scenario { about: "an application of workers for each role", ..scenario("distributed", distributed) },
     Scenario {
-        name: "distributed",
-        about: "an application of workers for each role",
-        tools: &[],
-        play: distributed,
-    },
-    Scenario {
-        name: "distributed-tls",
         about: "the same with an authority: everything encrypted",
-        tools: &[],
-        play: distributed_tls,
+        short: true,
+        ..scenario("distributed-tls", distributed_tls)
     },
     Scenario {
-        name: "scaling",
         about: "an ingester more and one less, of three, while spans are sent",
-        tools: &[],
-        play: scaling,
+        ..scenario("scaling", scaling)
     },
     Scenario {
-        name: "requirer-leaves",
         about: "the only one that wanted a protocol leaves",
-        tools: &[],
-        play: requirer_leaves,
+        ..scenario("requirer-leaves", requirer_leaves)
     },
+    Scenario { about: "another retention reaches the Tempo that runs", ..scenario("retention", retention) },
+    Scenario { about: "the coordinator leaves, and the workers stop", ..scenario("removal", removal) },
     Scenario {
-        name: "retention",
-        about: "another retention reaches the Tempo that runs",
-        tools: &[],
-        play: retention,
-    },
-    Scenario {
-        name: "removal",
-        about: "the coordinator leaves, and the workers stop",
-        tools: &[],
-        play: removal,
-    },
-    Scenario {
-        name: "ingress",
         about: "spans and queries through a real Traefik",
         tools: &["traefik"],
-        play: ingress,
+        ..scenario("ingress", ingress)
     },
     Scenario {
-        name: "self-tracing",
         about: "traces that the cluster makes of itself are found by their labels",
-        tools: &[],
-        play: self_tracing,
+        ..scenario("self-tracing", self_tracing)
     },
     Scenario {
-        name: "metrics-generator",
         about: "metrics from spans are written to a real Prometheus",
         tools: &["prometheus"],
-        play: metrics_generator,
+        ..scenario("metrics-generator", metrics_generator)
     },
     Scenario {
-        name: "metric-names",
         about: "every metric that rules and dashboards ask for is on a real page",
-        tools: &[],
-        play: metric_names,
+        ..scenario("metric-names", metric_names)
     },
     Scenario {
-        name: "dashboards",
         about: "what panels show of a whole cluster, kept for `cargo xtask dashboards --answers`",
         tools: &["prometheus"],
-        play: show_dashboards,
+        ..scenario("dashboards", show_dashboards)
+    },
+    Scenario { about: "five minutes in which nothing happens", ..scenario("steady", faults::steady) },
+    Scenario {
+        about: "parts of an encrypted cluster die one after the other while spans are sent",
+        short: true,
+        ..scenario("faults", faults::faults)
+    },
+    Scenario {
+        about: "hook tools, Pebble, the Kubernetes API and the disk fail while there is work to do",
+        short: true,
+        ..scenario("obstacles", faults::obstacles)
+    },
+    Scenario { about: "a hundred requirers come within a minute", ..scenario("crowd", faults::crowd) },
+    Scenario {
+        about: "hooks of four stories are cut at every call",
+        short: true,
+        ..scenario("sweep", faults::sweep)
     },
 ];
+
+/// A scenario that is like most.
+const fn scenario(name: &'static str, play: fn(&mut Stage) -> Result<()>) -> Scenario {
+    Scenario { name, about: "", tools: &[], short: false, play }
+}
 
 fn monolithic(stage: &mut Stage) -> Result<()> {
     stage.up(&MONOLITHIC)?;
     let published: Vec<String> = stage.receivers().keys().cloned().collect();
     stage.claim(published == PROTOCOLS, "a URL is published for each of the five protocols");
+    let listed = stage.sim.run(&["run", "tempo/1", "list-receivers"])?;
+    let all = stage.receivers().values().all(|url| listed.contains(url.as_str()));
+    stage.claim(all, "the action list-receivers lists them on a unit that does not lead");
     stage.deliver("")
 }
 
@@ -130,7 +131,7 @@ fn scaling(stage: &mut Stage) -> Result<()> {
     stage.up(&Layout { workers: &workers, ..DISTRIBUTED })?;
     // Those that spans pass; a compactor watches its ring for a minute each time.
     let apps = ["tempo", "distributor", "ingester", "querier", "query-frontend"];
-    stage.while_sending("while scaling", |stage| {
+    stage.while_sending("while scaling", RATE, |stage| {
         stage.pause(Duration::from_secs(3))?;
         stage.change("adding an ingester", &[&["add-unit", "ingester"]], &apps)?;
         stage.pause(Duration::from_secs(3))?;

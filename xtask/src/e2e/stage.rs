@@ -30,10 +30,14 @@ const SENDING: Duration = Duration::from_secs(30);
 /// How long spans that were sent may take until they are found.
 const FINDING: Duration = Duration::from_secs(45);
 /// Spans in a second of those that are sent all the time, and how long each is tried.
-const RATE: u32 = 5;
+pub(crate) const RATE: u32 = 5;
 const STEADY_PATIENCE: Duration = Duration::from_mins(1);
-/// Where the number of the process that sends them is.
+/// Where the number of the process that sends them is, and the certificates that it trusts.
 const PID: &str = "/tmp/steady.pid";
+const CA: &str = "/tmp/authority.pem";
+/// How long spans are sent before something is done and after it, and how long a model may take to see that.
+const CALM: Duration = Duration::from_secs(3);
+const NOTICE: Duration = Duration::from_secs(2);
 /// How many traces are asked for at once.
 const AT_ONCE: usize = 25;
 /// How long a model may take to settle: two changes of the document, each with a minute of a compactor's.
@@ -128,17 +132,41 @@ impl Stage {
 
     /// Deploys a model and waits until all of it is active.
     pub(crate) fn up(&mut self, layout: &Layout<'_>) -> Result<()> {
+        self.up_while(layout, |_| Ok(()))
+    }
+
+    /// The same, with something done to the model at the very beginning.
+    pub(crate) fn up_while(
+        &mut self,
+        layout: &Layout<'_>,
+        act: impl FnOnce(&Sim) -> Result<()>,
+    ) -> Result<()> {
+        self.bring_up(layout, act, &[])
+    }
+
+    /// Deploys a model and waits until these applications are active.
+    pub(crate) fn up_of(&mut self, layout: &Layout<'_>, apps: &[&str]) -> Result<()> {
+        self.bring_up(layout, |_| Ok(()), apps)
+    }
+
+    fn bring_up(
+        &mut self,
+        layout: &Layout<'_>,
+        act: impl FnOnce(&Sim) -> Result<()>,
+        apps: &[&str],
+    ) -> Result<()> {
         let file = self.folder.join(format!("{}.yaml", self.report.scenario));
         fs::write(&file, serde_json::to_string_pretty(&layout.model())?)?;
         let step = self.step("deploying, until all is active");
         let begun = Instant::now();
         self.sim.up(&file, PATIENCE)?;
+        act(&self.sim)?;
         let status = self.sim.status()?;
         let simulator = &status["simulator"];
         if !(simulator["pods"] == true && simulator["pebble"] == true) {
             bail!("nothing runs here: {}", simulator["reasons"]);
         }
-        self.sim.wait_active(&[], PATIENCE)?;
+        self.sim.wait_active(apps, PATIENCE)?;
         self.report.converged_seconds = begun.elapsed().as_secs_f64();
         step.done();
         self.look_up()
@@ -169,7 +197,7 @@ impl Stage {
     /// Says whether something holds, at once.
     pub(crate) fn claim(&mut self, held: bool, text: impl Into<String>) {
         let text = text.into();
-        eprintln!("  {}  {text}", if held { "ok    " } else { "FAILED" });
+        eprintln!("{}: {}  {text}", self.report.scenario, if held { "ok    " } else { "FAILED" });
         self.report.claims.push(Claim { text, held });
     }
 
@@ -249,20 +277,60 @@ impl Stage {
         Ok(())
     }
 
-    /// Sends spans in each published protocol all the time while `change` goes on, and looks for them afterwards.
+    /// Does something to the model while spans are sent, and goes on sending until all is active again. What is published is then
+    /// the same as before.
+    pub(crate) fn fault(&mut self, what: &str, act: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let published = self.receivers.clone();
+        let known = self.report.rows.len();
+        let mut took = Duration::ZERO;
+        self.while_sending(what, RATE, |stage| {
+            stage.pause(CALM)?;
+            let step = stage.step(what);
+            let begun = Instant::now();
+            act(stage)?;
+            // Long enough for the model to take notice.
+            stage.pause(NOTICE)?;
+            stage.sim.wait_active(&[], PATIENCE)?;
+            took = begun.elapsed();
+            step.done();
+            stage.pause(CALM)
+        })?;
+        if let Some(row) = self.report.rows.get_mut(known) {
+            row.converged_seconds = Some(took.as_secs_f64());
+        }
+        self.look_up()?;
+        self.claim(self.receivers == published, format!("{what}: the same is published as before"));
+        Ok(())
+    }
+
+    /// The certificates of the model's authority, PEM, as the coordinator was given them.
+    fn authority(&self) -> Result<String> {
+        let databag = self.sim.databag(&format!("{COORDINATOR}/0"), "certificates")?;
+        let text = databag.get("certificates").context("the authority has signed nothing")?;
+        let issued: Value = serde_json::from_str(text)?;
+        Ok(issued[0]["ca"].as_str().context("the authority has signed nothing")?.to_owned())
+    }
+
+    /// Sends spans in each published protocol all the time while `change` goes on, so many a second, and looks for them afterwards.
     pub(crate) fn while_sending(
         &mut self,
         when: &str,
+        rate: u32,
         change: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
         let sim = Arc::clone(&self.sim);
+        let mut trust = String::new();
+        if self.is_encrypted() {
+            trust = format!(" --tls --ca-file {CA}");
+            sim.exec(SENDER, &format!("cat > {CA} <<'END'\n{}\nEND\n", self.authority()?))?;
+        }
         let to = self
             .receivers
             .iter()
             .fold(String::new(), |text, (protocol, url)| text + " --to " + protocol + "=" + url);
         let patience = STEADY_PATIENCE.as_secs();
         let line = format!(
-            "echo $$ > {PID}; exec juju-sim workload steady{to} --rate {RATE} --patience {patience} --until-stopped \
+            "echo $$ > {PID}; exec juju-sim workload steady{to}{trust} --rate {rate} --patience {patience} --until-stopped \
              --format json"
         );
         let said = thread::scope(|scope| {
@@ -336,12 +404,65 @@ impl Stage {
         format!("{scheme}://{}:{port}{path}", host_of(unit))
     }
 
+    /// What a shell line does in the container with nginx.
+    pub(crate) fn in_nginx(&self, unit: &str, line: &str) -> Result<String> {
+        self.sim.run(&["exec", unit, "--container", "nginx", "--", "sh", "-c", line])
+    }
+
+    /// How many hooks have failed so far.
+    pub(crate) fn failed_hooks(&self) -> Result<usize> {
+        Ok(hooks(&self.sim.log()?).1.len())
+    }
+
+    /// Looks for the secrets of the model in everything that people see of it: logs of all containers, the model's log, statuses, the
+    /// plan, and what processes were started with.
+    pub(crate) fn look_for_secrets(&mut self) -> Result<()> {
+        let unit = format!("{COORDINATOR}/0");
+        let Ok(bucket) = self.sim.databag(&unit, "s3") else { return Ok(()) };
+        let mut secrets: Vec<String> = bucket.get("secret-key").cloned().into_iter().collect();
+        if self.is_encrypted() {
+            // A line of the key is as good as all of it.
+            let key = self.in_nginx(&unit, "sed -n '/PRIVATE KEY/,/END/p' /etc/nginx/certs/server.key")?;
+            secrets.extend(key.lines().nth(3).map(str::to_owned));
+        }
+        let token = "cat /var/run/secrets/kubernetes.io/serviceaccount/token";
+        secrets.push(self.sim.exec(&unit, token)?);
+        secrets.retain(|secret| secret.len() > 8);
+        let mut seen = vec![
+            ("the model's log".to_owned(), self.sim.run(&["debug-log", "--level", "TRACE"])?),
+            ("the status".to_owned(), self.sim.run(&["status", "--format", "yaml"])?),
+            ("the plan".to_owned(), self.sim.run(&["run", &unit, "plan"])?),
+        ];
+        let started = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '";
+        seen.push(("processes of the charm".to_owned(), self.sim.exec(&unit, started)?));
+        seen.push(("processes of nginx".to_owned(), self.in_nginx(&unit, started)?));
+        let mut folders = vec![self.sim.home().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.is_file() {
+                    let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+                    seen.push((path.display().to_string(), text));
+                }
+            }
+        }
+        let shown =
+            |(_, text): &&(String, String)| secrets.iter().any(|secret| text.contains(secret.as_str()));
+        let found: Vec<&str> = seen.iter().filter(shown).map(|(place, _)| place.as_str()).collect();
+        let text = format!("none of {} secrets is in {} places", secrets.len(), seen.len());
+        let held = found.is_empty() && !secrets.is_empty();
+        self.claim(held, if held { text } else { format!("secrets are shown in: {}", found.join(", ")) });
+        Ok(())
+    }
+
     /// Counts what hooks have run.
     pub(crate) fn count_hooks(&mut self) -> Result<()> {
         let (ran, failed) = hooks(&self.sim.log()?);
         (self.report.hooks, self.report.failed_hooks) = (ran, failed.len());
-        for line in failed {
-            eprintln!("  FAILED  {line}");
+        for line in failed.iter().filter(|_| !self.report.ordered_failures) {
+            eprintln!("{}: FAILED  {line}", self.report.scenario);
         }
         Ok(())
     }
