@@ -33,7 +33,8 @@ pub struct ModelFile {
     /// Pairs of `application:endpoint`; the endpoint may be left out where only one pair fits.
     #[serde(default)]
     pub relations: Vec<[String; 2]>,
-    /// What images hold, by the name of the OCI resource; added to what the simulator knows by itself.
+    /// What images hold, by the name of the OCI resource, or `charm-base` for the charms' own containers; added to what the
+    /// simulator knows by itself.
     #[serde(default)]
     pub images: BTreeMap<String, Image>,
     /// Whether a changed pod template restarts an application's pods one by one, as in a real cluster, instead of counting as
@@ -54,7 +55,7 @@ pub struct ApplicationSpec {
     /// Configuration that differs from the charm's defaults.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Value>,
-    /// What its containers' images hold, by the name of the OCI resource.
+    /// What its containers' images hold, by the name of the OCI resource, or `charm-base` for the charm's own container.
     #[serde(default)]
     pub images: BTreeMap<String, Image>,
     /// Files for the charm's other resources, by name.

@@ -55,6 +55,24 @@ fn a_pod_knows_itself_and_nothing_of_the_machine() {
 }
 
 #[test]
+fn the_charms_container_has_what_its_image_holds() {
+    let host = tempfile::tempdir().unwrap();
+    std::fs::write(host.path().join("tool"), "#!/bin/sh\necho works\n").unwrap();
+    let model = up(&format!(
+        "applications: {{a: {{charm: $CHARMS/probe, images: {{charm-base: {{files: {{/srv/tools: {}}}, \
+         dirs: [/srv/empty]}}}}}}}}",
+        host.path().display()
+    ));
+    let shell = |container, script: &str| {
+        model.client.exec("a/0", container, &["sh", "-c", script]).unwrap().stdout.trim().to_owned()
+    };
+    assert_eq!(shell(None, "sh /srv/tools/tool"), "works");
+    assert_eq!(shell(None, "touch /srv/tools/x 2> /dev/null || echo refused"), "refused");
+    assert_eq!(shell(None, "touch /srv/empty/x && echo written"), "written");
+    assert_eq!(shell(Some("web"), "ls /srv"), "", "another container has another image");
+}
+
+#[test]
 fn containers_share_the_network_and_nothing_else() {
     let model = up("applications: {a: {charm: $CHARMS/probe}}");
     let shell = |container, script: &str| model.client.exec("a/0", container, &["sh", "-c", script]).unwrap();

@@ -30,7 +30,7 @@ use crate::{
     doubles,
     host::PATH,
     kubernetes::FOLDER_VARIABLE,
-    pod::{CHARM, Pod, PodSpec, StorageMount, agent_dir, pod_dir},
+    pod::{CHARM, CHARM_IMAGE, Pod, PodSpec, StorageMount, agent_dir, pod_dir},
 };
 
 /// How often containers are asked whether they restarted.
@@ -115,7 +115,7 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
     let (app, number) = split(unit).context("not a unit's name")?;
     let revision = model.kubernetes.revision(app);
     place_charm(model, app, number).await?;
-    let (name, containers, storages) = {
+    let (name, own, containers, storages) = {
         let controller = model.controller();
         let application = controller.application(app)?;
         let image = |resource: &str| {
@@ -127,11 +127,10 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
             declared.map(|(name, container)| (name.clone(), image(&container.resource))).collect();
         let ids = application.units.get(&number).map(|unit| unit.storages.clone()).unwrap_or_default();
         let storages: Vec<_> = ids.iter().map(|id| storage_mount(model, &application.meta, id)).collect();
-        (controller.name.clone(), containers, storages)
+        (controller.name.clone(), image(CHARM_IMAGE), containers, storages)
     };
-    if let Some((inside, file)) =
-        containers.values().flat_map(|image| &image.files).find(|(_, file)| !file.exists())
-    {
+    let images = containers.values().chain([&own]);
+    if let Some((inside, file)) = images.flat_map(|image| &image.files).find(|(_, file)| !file.exists()) {
         bail!("image file {} for {} does not exist", file.display(), inside.display());
     }
     fs::create_dir_all(pod_dir(app, number).join("containers"))?;
@@ -160,6 +159,7 @@ async fn start(model: &Arc<Model>, unit: &str) -> Result<()> {
             app: app.to_owned(),
             number,
             workloads: model.pebble,
+            charm: own,
             containers,
             storages,
         };

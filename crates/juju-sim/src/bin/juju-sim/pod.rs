@@ -34,6 +34,8 @@ use crate::{
 const START: Duration = Duration::from_secs(20);
 /// The charm's own container.
 pub(crate) const CHARM: &str = "charm";
+/// The name of its image.
+pub(crate) const CHARM_IMAGE: &str = "charm-base";
 
 /// What to make.
 pub(crate) struct PodSpec {
@@ -42,6 +44,8 @@ pub(crate) struct PodSpec {
     pub(crate) number: u32,
     /// Whether the workload containers run here; if not, somebody else answers for their Pebbles.
     pub(crate) workloads: bool,
+    /// Image of the charm's own container. Hooks see nothing of its environment.
+    pub(crate) charm: Image,
     /// Images by container.
     pub(crate) containers: BTreeMap<String, Image>,
     /// Storage of the unit.
@@ -79,7 +83,8 @@ impl Pod {
     /// Makes the network and the containers, and waits until commands can run in them. The charm's folder has to be in place:
     /// see [`agent_dir`].
     pub(crate) async fn start(host: &Arc<Host>, spec: PodSpec) -> Result<Self> {
-        let PodSpec { model, app, number, workloads, containers, storages, account, environment } = spec;
+        let PodSpec { model, app, number, workloads, charm, containers, storages, account, environment } =
+            spec;
         let hostname = format!("{app}-{number}");
         let fqdn = format!("{hostname}.{app}-endpoints.{model}.{CLUSTER}");
         let unit_tag = format!("unit-{app}-{number}");
@@ -127,6 +132,8 @@ impl Pod {
             bind(here.join("agent"), format!("/var/lib/juju/agents/{unit_tag}"), true),
             bind(host.run.join("tools"), format!("/var/lib/juju/tools/{unit_tag}"), true),
         ];
+        charm_root.binds.extend(shown(&charm));
+        charm_root.dirs = charm.dirs;
         for storage in &storages {
             fs::create_dir_all(&storage.folder)?;
             let (source, target) = (storage.folder.clone(), storage.charm.clone());
@@ -161,11 +168,7 @@ impl Pod {
             if host.tools.join("bin").is_dir() {
                 root.binds.push(bind(host.tools.join("bin"), "/charm/tools".into(), false));
             }
-            root.binds.extend(image.files.iter().map(|(inside, file)| Bind {
-                source: file.clone(),
-                target: inside.clone(),
-                writable: false,
-            }));
+            root.binds.extend(shown(&image));
             root.dirs = image.dirs;
             for storage in &storages {
                 let here = storage.workloads.iter().filter(|(container, _)| *container == name);
@@ -312,6 +315,15 @@ pub(crate) fn pod_dir(app: &str, number: u32) -> PathBuf {
 /// The folder that the charm's container sees as the unit agent's: the charm goes into `charm` in it.
 pub(crate) fn agent_dir(app: &str, number: u32) -> PathBuf {
     pod_dir(app, number).join("agent")
+}
+
+/// The files of an image as a container sees them.
+fn shown(image: &Image) -> impl Iterator<Item = Bind> {
+    image.files.iter().map(|(inside, file)| Bind {
+        source: file.clone(),
+        target: inside.clone(),
+        writable: false,
+    })
 }
 
 fn pid_file(container: &str) -> String {
