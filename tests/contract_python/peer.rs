@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use juju_sim::state::Databag;
@@ -274,11 +274,18 @@ pub(crate) fn plain(secret: &Secret) -> Databag {
         .collect()
 }
 
+/// The Python interpreter that has the libraries.
 #[track_caller]
-fn run(scene: &Scene<'_>) -> Answer {
+pub(crate) fn interpreter() -> PathBuf {
     let Some(python) = env::var_os(INTERPRETER) else {
         panic!("{INTERPRETER} names no interpreter with the libraries: `cargo xtask contract` makes one")
     };
+    python.into()
+}
+
+#[track_caller]
+fn run(scene: &Scene<'_>) -> Answer {
+    let python = interpreter();
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/contract_python/peers");
     let mut child = Command::new(python)
         // Nothing of the user's own, and no caches beside the scripts.

@@ -84,14 +84,17 @@ applications:
 
 /// A file share of two units, and nothing else.
 pub(crate) fn file_share() -> Model {
-    start(&format!(
-        "applications: {{files: {{charm: {}/file-share, scale: 2}}}}\n",
-        BUILT.charms.path().display()
-    ))
+    let charm = example("file-share");
+    start(&format!("applications: {{files: {{charm: {}, scale: 2}}}}\n", charm.display()))
+}
+
+/// The folder of a charm of the examples.
+pub(crate) fn example(name: &str) -> PathBuf {
+    BUILT.charms.path().join(name)
 }
 
 /// Starts the model of a text, which has everything but a name, and waits until all is active.
-fn start(text: &str) -> Model {
+pub(crate) fn start(text: &str) -> Model {
     let home = tempfile::Builder::new().prefix("jsim").tempdir().expect("a folder");
     let text = format!("name: m\n{text}");
     let file = home.path().join("model.yaml");

@@ -13,6 +13,7 @@ use crate::process::{
     capture, cargo, is_executable, logged, repository, sha256, show, target_directory, which,
 };
 use crate::progress::Step;
+use crate::tools;
 
 /// Options of `cargo xtask contract`.
 #[derive(clap::Args)]
@@ -41,11 +42,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         println!("{}", python.display());
         return Ok(());
     }
+    // Some of the libraries run in charms, in whole models.
+    let tools = tools::ensure()?;
+    if !tools.missing.is_empty() {
+        bail!("{}", tools.missing.join(" "));
+    }
     let mut tests = cargo();
     tests
         .args(["test", "--locked", "--workspace", "--test", "contract_python", "--"])
         .args(&options.words)
-        .env("CONTRACT_PYTHON", python);
+        .env("CONTRACT_PYTHON", python)
+        .env("JUJU_SIM_TOOLS", &tools.folder);
     show(&mut tests)
 }
 
