@@ -13,6 +13,7 @@ mod kubernetes;
 mod pack;
 mod process;
 mod progress;
+mod sbom;
 mod sim;
 mod test;
 mod tools;
@@ -34,7 +35,7 @@ struct Cli {
 enum Chore {
     /// Make Pebble, nginx, the nginx exporter and Prometheus once per machine, into the cache folder
     Tools(tools::Options),
-    /// Build a charm and pack it, reproducibly, into a .charm file
+    /// Build a charm and pack it, reproducibly, into a .charm file; list the crates in it in a file beside it
     Pack(pack::Options),
     /// Run every check: format, lints, tests, documentation tests
     Test(test::Options),

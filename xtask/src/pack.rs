@@ -17,6 +17,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::process::{capture, cargo, repository, sha256, show};
+use crate::sbom;
 
 /// Options of `cargo xtask pack`.
 #[derive(clap::Args)]
@@ -24,7 +25,8 @@ pub(crate) struct Options {
     /// Folder of the charm: Cargo.toml, metadata.yaml, charmcraft.yaml [default: this repository]
     #[arg(long, value_name = "DIR")]
     charm: Option<PathBuf>,
-    /// The file to write [default: in this repository, named after charm and architecture]
+    /// The file to write [default: in this repository, named after charm and architecture]; a bill of materials in CycloneDX
+    /// goes beside it, as FILE.cdx.json
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Compile without optimisation: quick to build, large, slower
@@ -37,6 +39,8 @@ pub(crate) struct Options {
 
 /// A packed charm.
 pub(crate) struct Packed {
+    /// Name of the charm.
+    name: String,
     /// Where it is.
     pub(crate) path: PathBuf,
     /// Size of the file in bytes.
@@ -52,6 +56,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = options.charm.clone().unwrap_or_else(repository);
     let packed = pack(&folder, options.out.as_deref(), options.debug)?;
     packed.print();
+    let materials = packed.materials(&folder)?;
+    let path = beside(&packed.path, ".cdx.json");
+    fs::write(&path, &materials).with_context(|| format!("writing {}", path.display()))?;
+    println!("{}: the crates in it", path.display());
     if options.twice {
         let package = Package::of(&folder)?;
         let mut clean = cargo();
@@ -60,14 +68,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             clean.arg("--release");
         }
         show(&mut clean)?;
-        let again = packed.path.with_extension("charm.again");
+        let again = beside(&packed.path, ".again");
         let second = pack(&folder, Some(&again), options.debug);
-        let equal = second.as_ref().is_ok_and(|second| second.digest == packed.digest);
         // The second file has served its purpose, whatever came out.
         let _ = fs::remove_file(&again);
         let second = second?;
-        if !equal {
+        if second.digest != packed.digest {
             bail!("packed twice, and the bytes differ: sha256 {} and {}", packed.digest, second.digest);
+        }
+        if second.materials(&folder)? != materials {
+            bail!("packed twice, and the lists of crates differ");
         }
         println!("packed again from scratch: every byte the same");
     }
@@ -75,6 +85,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 impl Packed {
+    /// Which crates are in it, as a document.
+    fn materials(&self, folder: &Path) -> Result<String> {
+        let package = Package::of(folder)?;
+        sbom::text(&sbom::Charm {
+            name: &self.name,
+            package: &package.id,
+            digest: &self.digest,
+            lock: &package.workspace.join("Cargo.lock"),
+        })
+    }
+
     /// One line for people: file, sizes, digest.
     pub(crate) fn print(&self) {
         let (size, unpacked) = (megabytes(self.size), megabytes(self.unpacked));
@@ -110,7 +131,7 @@ pub(crate) fn pack(folder: &Path, out: Option<&Path>, debug: bool) -> Result<Pac
     let fresh = path.with_extension("charm.new");
     fs::write(&fresh, &archive).with_context(|| format!("writing {}", fresh.display()))?;
     fs::rename(&fresh, &path)?;
-    Ok(Packed { path, size: archive.len(), unpacked, digest: sha256(&archive) })
+    Ok(Packed { name, path, size: archive.len(), unpacked, digest: sha256(&archive) })
 }
 
 /// The cargo package of a charm.
@@ -119,7 +140,15 @@ struct Package {
     id: String,
     /// Name of its one program.
     program: String,
+    workspace: PathBuf,
     target: PathBuf,
+}
+
+/// The path with something added to the file's name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.to_path_buf().into_os_string();
+    path.push(suffix);
+    path.into()
 }
 
 impl Package {
@@ -142,9 +171,12 @@ impl Package {
             bail!("a charm is one program, and {} has {}", manifest.display(), programs.len());
         };
         let id = package["id"].as_str().context("cargo metadata gives no package id")?.to_owned();
-        let target =
-            metadata["target_directory"].as_str().context("cargo metadata gives no target directory")?;
-        Ok(Self { id, program: program.clone(), target: PathBuf::from(target) })
+        let directory = |key: &str| {
+            let path = metadata[key].as_str().with_context(|| format!("cargo metadata gives no {key}"))?;
+            anyhow::Ok(PathBuf::from(path))
+        };
+        let (workspace, target) = (directory("workspace_root")?, directory("target_directory")?);
+        Ok(Self { id, program: program.clone(), workspace, target })
     }
 
     /// Compiles the program and says where it is.
