@@ -37,6 +37,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("tempo-coordinator-k8s", &["juju-ops", "juju-pebble", "juju-relations", "juju-rules"]),
     ("file-share", &["juju-ops", "juju-pebble"]),
     ("tracing-requirer", &["juju-ops", "juju-relations"]),
+    // It looks at all of them, and nothing looks at it.
+    ("fuzz", &["juju-ops", "juju-pebble", "juju-relations", "juju-rules", "tempo-coordinator-k8s"]),
 ];
 
 /// All Rust files below a path, or the path itself.
@@ -88,7 +90,7 @@ fn crates_depend_in_one_direction() {
 
 /// Names of tests in the last column of a document's tables that no code has.
 fn unknown_tests(tables: &str) -> (usize, Vec<&str>) {
-    let code: String = ["src", "tests", "crates", "examples", "xtask"]
+    let code: String = ["src", "tests", "crates", "examples", "fuzz", "xtask"]
         .iter()
         .flat_map(|path| sources(&repository().join(path)))
         .map(|path| fs::read_to_string(path).unwrap())
@@ -110,6 +112,22 @@ fn tests_that_the_architecture_names_exist() {
     let (count, unknown) = unknown_tests(table);
     assert_eq!(unknown, [""; 0]);
     assert!(count > 10, "only {count} tests are named");
+}
+
+#[test]
+fn every_asset_names_tests_that_exist() {
+    let text = fs::read_to_string(repository().join("docs/security.md")).unwrap();
+    let table = text.split("## Assets").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let (count, unknown) = unknown_tests(table);
+    assert_eq!(unknown, [""; 0]);
+    assert!(count > 20, "only {count} tests are named");
+    for row in table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| asset |")) {
+        assert!(row.trim_end_matches('|').rsplit('|').next().is_some_and(|cell| cell.contains('`')), "{row}");
+    }
+    // And those of the text.
+    let known = unknown_tests(&text.lines().map(|line| format!("| {line} |\n")).collect::<String>()).1;
+    let tests = known.into_iter().filter(|name| name.matches('_').count() > 3);
+    assert_eq!(tests.collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

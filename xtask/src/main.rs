@@ -9,6 +9,7 @@ mod contract;
 mod dashboards;
 mod demo;
 mod e2e;
+mod fuzz;
 mod kubernetes;
 mod pack;
 mod process;
@@ -53,6 +54,8 @@ enum Chore {
     Traefik(traefik::Options),
     /// Play whole models with the real Tempo and a real storage, and read every span back that was sent
     E2e(e2e::Options),
+    /// Look for bytes that break a decoder of what others send
+    Fuzz(fuzz::Options),
     /// Deploy a whole tracing cluster on this machine, send spans through it, take a part away
     Demo(demo::Options),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Chore::Kubernetes(options) => kubernetes::run(&options),
         Chore::Traefik(options) => traefik::run(&options),
         Chore::E2e(options) => e2e::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
     match result {

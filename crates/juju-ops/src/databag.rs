@@ -31,6 +31,8 @@ use serde::ser::{self, Impossible};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::ser::Formatter;
 
+use crate::one_line;
+
 /// Keys that Juju itself keeps in every unit databag. They are plain text whatever the interface.
 const JUJU_KEYS: [&str; 3] = ["egress-subnets", "ingress-address", "private-address"];
 
@@ -228,7 +230,7 @@ impl<'a> IntoIterator for &'a Databag {
 impl DatabagError {
     /// An error of one key. The reason is cut to a length fit for a status message.
     pub fn new(key: impl Into<String>, reason: impl AsRef<str>) -> Self {
-        Self { key: key.into(), reason: bounded(reason.as_ref()) }
+        Self { key: key.into(), reason: one_line(reason.as_ref(), REASON_LIMIT) }
     }
 
     /// An error of the databag as a whole.
@@ -275,17 +277,6 @@ impl ser::Error for DatabagError {
     fn custom<T: Display>(message: T) -> Self {
         Self::whole(message.to_string())
     }
-}
-
-/// One line of bounded length without control characters.
-fn bounded(reason: &str) -> String {
-    let mut line: String =
-        reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(REASON_LIMIT + 1).collect();
-    if let Some((cut, _)) = line.char_indices().nth(REASON_LIMIT) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
 }
 
 /// A JSON error in words that do not repeat the data.

@@ -74,6 +74,7 @@ mod state;
 pub mod status;
 pub mod stop;
 pub mod storage;
+mod text;
 mod time;
 pub mod tools;
 #[cfg(feature = "traces")]
@@ -103,6 +104,7 @@ pub use state::{StateError, UnitState};
 pub use status::{AppStatus, CurrentStatus, Status, StatusBoard};
 pub use stop::{OrBlocked, OrFail, Stop, UserError};
 pub use storage::{Storage, StorageId, StorageKind};
+pub use text::one_line;
 pub use tools::{HookTools, ToolCall, ToolError, ToolOutput, TransportError};
 pub use typed::SingleError;
 pub use version::{Feature, JujuVersion, Unsupported};

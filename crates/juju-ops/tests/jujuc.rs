@@ -284,18 +284,6 @@ fn texts_and_inputs_do_not_show_in_debug_output() {
     assert!(shown.contains("secret-add") && !shown.contains("hunter22"), "{shown}");
 }
 
-/// Replays what the fuzzer starts from, and what it once found.
-#[test]
-fn the_fuzzers_corpus_is_survived() {
-    let mut count = 0;
-    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/jujuc")).unwrap() {
-        let noise = std::fs::read(entry.unwrap().path()).unwrap();
-        let _ = (received([noise.as_slice()]), answers(3, [noise.as_slice()]));
-        count += 1;
-    }
-    assert!(count >= 10, "only {count}");
-}
-
 fn call() -> impl Strategy<Value = Call> {
     let word = "[ -~é\\PC]{0,40}";
     (word, word, word, vec(word, 0..6), option::of(vec(any::<u8>(), 0..400)), word).prop_map(

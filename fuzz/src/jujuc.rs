@@ -1,9 +1,12 @@
-//! Both sides of a connection get arbitrary bytes, at once and in pieces: no panic, and the same either way.
-
-#![no_main]
+//! The agent's socket.
 
 use juju_ops::jujuc::{Call, Client, Reply, Server};
-use libfuzzer_sys::fuzz_target;
+
+/// Both sides of a connection to the agent understand the same of some bytes, whether these come at once or in pieces.
+pub fn jujuc(noise: &[u8]) {
+    assert_eq!(serve([noise].into_iter()), serve(noise.chunks(5)));
+    assert_eq!(ask([noise].into_iter()), ask(noise.chunks(5)));
+}
 
 fn serve<'a>(portions: impl Iterator<Item = &'a [u8]>) -> Vec<(u64, Call)> {
     let mut server = Server::new();
@@ -31,8 +34,3 @@ fn ask<'a>(portions: impl Iterator<Item = &'a [u8]>) -> Vec<(u64, Reply)> {
     }
     replies
 }
-
-fuzz_target!(|noise: &[u8]| {
-    assert_eq!(serve([noise].into_iter()), serve(noise.chunks(5)));
-    assert_eq!(ask([noise].into_iter()), ask(noise.chunks(5)));
-});
