@@ -29,6 +29,7 @@ pub mod mesh;
 mod peers;
 mod s3;
 mod settings;
+mod size;
 mod telemetry;
 pub mod tls;
 mod tracing;
@@ -273,6 +274,7 @@ impl Deployment {
     /// Judges everything that was seen.
     pub fn validate(snapshot: &Snapshot) -> Self {
         let mut findings = Findings::default();
+        let snapshot = &*size::bounded(snapshot, &mut findings);
         let identity = snapshot.identity.clone();
         let unit_host = Host::parse(&snapshot.host.fqdn).unwrap_or_else(|error| {
             findings.pod("host name", &error.to_string());

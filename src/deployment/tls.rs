@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use juju_ops::{Remote, SecretId};
+use juju_ops::{Remote, SecretId, one_line};
 use juju_relations::Wire;
 use juju_relations::tls_certificates::{
     Assigned, KeyScope, LABEL_ID, PRIVATE_KEY, ParsedCertificate, PrivateKey, ProviderAppData,
@@ -20,6 +20,8 @@ use crate::snapshot::{RelationSnapshot, Snapshot};
 
 use super::{Findings, key_and_reason};
 
+/// How much is shown of an authority's words, in characters.
+const DENIAL_LIMIT: usize = 160;
 /// The longest common name that a certificate can have, in characters.
 const COMMON_NAME_LIMIT: usize = 64;
 
@@ -186,10 +188,10 @@ pub(super) fn tls(
     let mut forget: BTreeSet<String> = decision.forget.into_iter().collect();
     let mut troubles = Vec::new();
     if let Some(denial) = &decision.denied {
-        troubles.push(Trouble::Denied(one_line(&format!(
-            "{} ({}): {}",
-            denial.name, denial.code, denial.message
-        ))));
+        troubles.push(Trouble::Denied(one_line(
+            &format!("{} ({}): {}", denial.name, denial.code, denial.message),
+            DENIAL_LIMIT,
+        )));
     }
     let kept = || {
         let (key, _) = key.as_ref()?;
@@ -283,14 +285,4 @@ fn last_resort<'a>(
         (parsed.public_key == *key.public_key()).then_some((parsed.not_after, stored))
     });
     of_key.max_by(|(one, a), (other, b)| (one, &a.label).cmp(&(other, &b.label)))
-}
-
-/// Words of another charm, for a status message.
-fn one_line(text: &str) -> String {
-    const LIMIT: usize = 160;
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LIMIT).collect();
-    if text.chars().nth(LIMIT).is_some() {
-        line.push('…');
-    }
-    line
 }

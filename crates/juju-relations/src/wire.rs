@@ -118,11 +118,7 @@ pub(crate) async fn remote_units<T: Wire>(
 /// Text of another charm for a log line or status message: one line, not long.
 pub(crate) fn shown(text: &str) -> String {
     const LIMIT: usize = 40;
-    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LIMIT).collect();
-    if text.chars().nth(LIMIT).is_some() {
-        line.push('…');
-    }
-    line
+    juju_ops::one_line(text, LIMIT)
 }
 
 /// Several such texts, and how many more there are.
