@@ -60,7 +60,9 @@ pub fn databags(data: &[u8]) {
     let texts = texts(data);
     let pairs = texts.chunks(2).map(|pair| (pair[0].as_str(), pair.get(1).map_or("", String::as_str)));
     let bag: Databag = pairs.filter(|(_, value)| !value.is_empty()).collect();
-    READERS.iter().for_each(|read| read(&bag));
+    for read in READERS {
+        read(&bag);
+    }
 }
 
 fn check<T: Wire + PartialEq + Debug>(bag: &Databag) {

@@ -13,6 +13,8 @@
 //! Most inputs are texts, one after the other with the byte `0xff` between them, which no text has in it. So an input
 //! can be read, and written with an editor that leaves that byte alone.
 
+#![allow(clippy::missing_panics_doc, reason = "panics are how a property says that it does not hold")]
+
 mod certificates;
 mod charm;
 mod databags;

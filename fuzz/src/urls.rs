@@ -34,12 +34,12 @@ pub fn urls(data: &[u8]) {
         assert_eq!(HttpUrl::parse(url.as_str()).as_ref(), Ok(&url));
     }
 
-    for way_in in [Endpoint::Ingress, Endpoint::IstioIngress] {
-        crate::charm::check(&snapshot(published(&text, way_in)));
-        let with_password = with_password(&text);
-        let shown = crate::charm::check(&snapshot(published(&with_password, way_in)));
-        assert!(!shown.contains(PASSWORD), "{with_password:?}: {shown}");
-    }
+    // Of two ingresses none counts: one input is for the one, the next for the other.
+    let way_in = if text.len().is_multiple_of(2) { Endpoint::Ingress } else { Endpoint::IstioIngress };
+    crate::charm::check(&snapshot(published(&text, way_in)));
+    let with_password = with_password(&text);
+    let shown = crate::charm::check(&snapshot(published(&with_password, way_in))).shown();
+    assert!(!shown.contains(PASSWORD), "{with_password:?}: {shown}");
 }
 
 /// Characters of which none ends a word in nginx's configuration, begins something in YAML, or is not there to be seen.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::fixtures::{Cluster, KEY, complete};
 use crate::plan::nginx::CONFIG_PATH;
+use crate::snapshot::RelationSnapshot;
 
 fn plan_of(cluster: &Cluster) -> Plan {
     plan(&cluster.deployment())
@@ -496,6 +497,19 @@ fn keys_that_are_owned_and_empty_are_deleted() {
     for key in ["ca_cert", "server_cert", "privkey_secret_id", "s3_tls_ca_chain"] {
         assert_eq!(worker_data(&plan, 10)[key], None, "{key}");
     }
+}
+
+/// What grows with the square of their number would not end here.
+#[test]
+fn thousands_of_units_and_relations_are_planned() {
+    const MANY: u32 = 3_000;
+    let mut cluster = complete().worker("many", "all", MANY);
+    let one = cluster.clone().requirer(r#"["zipkin"]"#).relations[&Endpoint::Tracing][0].clone();
+    let requirers = (1000..1000 + MANY).map(|id| RelationSnapshot { id, ..one.clone() });
+    cluster.relations.insert(Endpoint::Tracing, requirers.collect());
+    let plan = plan_of(&cluster);
+    assert_eq!(plan.tracing.as_ref().unwrap().len(), MANY as usize);
+    assert!(plan.nginx.unwrap().files[CONFIG_PATH].content.expose().contains("many-2999.many-endpoints"));
 }
 
 #[test]

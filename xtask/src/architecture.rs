@@ -125,8 +125,8 @@ fn every_asset_names_tests_that_exist() {
         assert!(row.trim_end_matches('|').rsplit('|').next().is_some_and(|cell| cell.contains('`')), "{row}");
     }
     // And those of the text.
-    let known = unknown_tests(&text.lines().map(|line| format!("| {line} |\n")).collect::<String>()).1;
-    let tests = known.into_iter().filter(|name| name.matches('_').count() > 3);
+    let lines = text.lines().fold(String::new(), |lines, line| lines + "| " + line + " |\n");
+    let tests = unknown_tests(&lines).1.into_iter().filter(|name| name.matches('_').count() > 3);
     assert_eq!(tests.collect::<Vec<_>>(), [""; 0]);
 }
 

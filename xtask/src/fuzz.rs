@@ -46,7 +46,9 @@ const INSTRUMENTED: &str = "-Cpasses=sancov-module \
 pub(crate) fn run(options: &Options) -> Result<()> {
     let known = targets()?;
     if options.list {
-        known.iter().for_each(|name| println!("{name}"));
+        for name in known {
+            println!("{name}");
+        }
         return Ok(());
     }
     let wanted = if options.targets.is_empty() { known.clone() } else { options.targets.clone() };

@@ -421,9 +421,9 @@ impl Stage {
         let Ok(bucket) = self.sim.databag(&unit, "s3") else { return Ok(()) };
         let mut secrets: Vec<String> = bucket.get("secret-key").cloned().into_iter().collect();
         if self.is_encrypted() {
-            // A line of the key is as good as all of it.
+            // A line of the key is as good as all of it, but for the first ones, which are in the certificate as well.
             let key = self.in_nginx(&unit, "sed -n '/PRIVATE KEY/,/END/p' /etc/nginx/certs/server.key")?;
-            secrets.extend(key.lines().nth(3).map(str::to_owned));
+            secrets.extend(key.lines().nth(12).map(str::to_owned));
         }
         let token = "cat /var/run/secrets/kubernetes.io/serviceaccount/token";
         secrets.push(self.sim.exec(&unit, token)?);
