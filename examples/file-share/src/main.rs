@@ -105,6 +105,10 @@ async fn password(hook: &Hook, renew: bool) -> Result<Option<String>, Error> {
         secrets.set(&id, &new).await?;
         content = new;
     }
+    // A secret that is new gives nobody a hook. This does, so that the others look for it.
+    for share in hook.relations("share").await? {
+        share.set_app([("password".to_owned(), Some(id.to_string()))]);
+    }
     Ok(content.get("password").map(str::to_owned))
 }
 
