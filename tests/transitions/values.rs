@@ -2,7 +2,7 @@
 
 use juju_sim::{Backend, Event, Outcome, Relation, State};
 
-use crate::scene::{S3, WORKERS, after, complete, nginx_conf, run, sweep};
+use crate::scene::{S3, WORKERS, after, complete, nginx_conf, run};
 
 /// Where the charm reads something: endpoint, number and interface of a relation, the application, whether its unit
 /// writes it, and the key.
@@ -61,7 +61,9 @@ fn a_value_of_16_mib_is_named_and_holds_up_nothing() {
     let state = after(&complete(), Event::ConfigChanged);
     let parts = ["a", "[", "\"\","].into_iter().cycle();
     for ((place, (endpoint, id, .., key)), part) in READ.into_iter().enumerate().zip(parts) {
-        let (state, event) = written(&state, place, &part.repeat((16 << 20) / part.len()));
+        // Juju has no limit of its own; the largest take a second each.
+        let size = if place % 4 == 0 { 16 << 20 } else { 2 << 20 };
+        let (state, event) = written(&state, place, &part.repeat(size / part.len()));
         let out = run(&state, event);
         out.assert_ok();
         let is_named = |line: &String| {
@@ -101,7 +103,9 @@ const TRAPS: [&str; 16] = [
 fn no_text_of_others_leaves_its_line_or_its_place() {
     let state = after(&complete(), Event::ConfigChanged);
     for (place, (endpoint, .., key)) in READ.into_iter().enumerate() {
-        for trap in sweep(TRAPS.len()).map(|number| TRAPS[number]) {
+        // At each place some, so that all of them are somewhere.
+        let one_of = if Backend::from_env() == Backend::InProcess { 4 } else { TRAPS.len() };
+        for trap in TRAPS.into_iter().skip(place % one_of).step_by(one_of) {
             let text = format!("a{trap}b");
             let json = serde_json::Value::from(text.as_str()).to_string();
             let values = [
