@@ -45,7 +45,7 @@ impl Story {
         let wanted = End::of(&self.play(self.state.clone(), &self.hooks));
         let step_by = match (env::var("SWEEP").as_deref(), Backend::from_env()) {
             (Ok("all"), Backend::InProcess) => 1,
-            (_, Backend::Processes) => SOME * 10,
+            (_, Backend::Processes) => SOME * 4,
             _ => SOME,
         };
         let (mut calls, mut cuts) = (0, 0);
