@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::process::{capture, cargo};
 
-use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, RATE, Stage};
+use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, RATE, Stage, THREE_INGESTERS};
 
 /// Ends the Tempo of a worker without a warning. It is started again, as Pebble would.
 const KILL_TEMPO: &str = "kill -KILL $(cat /run/tempo.pid)";
@@ -25,15 +25,7 @@ pub(super) fn steady(stage: &mut Stage) -> Result<()> {
 }
 
 pub(super) fn faults(stage: &mut Stage) -> Result<()> {
-    // With three ingesters each span is in more than one of them.
-    let workers = [
-        ("compactor", "compactor", 1),
-        ("distributor", "distributor", 1),
-        ("ingester", "ingester", 3),
-        ("querier", "querier", 1),
-        ("query-frontend", "query-frontend", 1),
-    ];
-    stage.up(&Layout { workers: &workers, tls: true, coordinators: 2, ..DISTRIBUTED })?;
+    stage.up(&Layout { workers: &THREE_INGESTERS, tls: true, coordinators: 2, ..DISTRIBUTED })?;
     for worker in ["distributor/0", "ingester/1"] {
         stage.fault(&format!("{worker} killed"), |stage| stage.sim.exec(worker, KILL_TEMPO).map(drop))?;
     }

@@ -12,7 +12,9 @@ use crate::process::{repository, target_directory};
 
 use super::faults;
 use super::metrics::{Seen, expressions, wanted};
-use super::stage::{DISTRIBUTED, Layout, MONOLITHIC, PROTOCOLS, RATE, SENDER, Stage, host_of};
+use super::stage::{
+    DISTRIBUTED, Layout, MONOLITHIC, PROTOCOLS, RATE, SENDER, Stage, THREE_INGESTERS, host_of,
+};
 
 /// One scenario.
 pub(crate) struct Scenario {
@@ -121,14 +123,7 @@ fn distributed_tls(stage: &mut Stage) -> Result<()> {
 }
 
 fn scaling(stage: &mut Stage) -> Result<()> {
-    let workers = [
-        ("compactor", "compactor", 1),
-        ("distributor", "distributor", 1),
-        ("ingester", "ingester", 3),
-        ("querier", "querier", 1),
-        ("query-frontend", "query-frontend", 1),
-    ];
-    stage.up(&Layout { workers: &workers, ..DISTRIBUTED })?;
+    stage.up(&Layout { workers: &THREE_INGESTERS, ..DISTRIBUTED })?;
     // Those that spans pass; a compactor watches its ring for a minute each time.
     let apps = ["tempo", "distributor", "ingester", "querier", "query-frontend"];
     stage.while_sending("while scaling", RATE, |stage| {

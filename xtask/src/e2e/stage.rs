@@ -81,6 +81,15 @@ pub(crate) const DISTRIBUTED: Layout<'static> = Layout {
     ..MONOLITHIC
 };
 
+/// The workers of [`DISTRIBUTED`], but with so many ingesters that each span is in more than one of them.
+pub(crate) const THREE_INGESTERS: [(&str, &str, u32); 5] = [
+    ("compactor", "compactor", 1),
+    ("distributor", "distributor", 1),
+    ("ingester", "ingester", 3),
+    ("querier", "querier", 1),
+    ("query-frontend", "query-frontend", 1),
+];
+
 impl Layout<'_> {
     /// The model file. JSON is YAML, too.
     fn model(&self) -> Value {
