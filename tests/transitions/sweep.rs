@@ -178,7 +178,7 @@ fn tls_that_is_cut_anywhere_while_it_comes_ends_the_same() {
     hooks.extend([Event::UpdateStatus, Event::UpdateStatus]);
     Story {
         name: "TLS on",
-        state: with_unit(tls::with_authority(settled()), "certificates", tls::CA),
+        state: with_unit(tls::related(settled()), "certificates", tls::CA),
         hooks,
         world: |state, _| tls::signed(&state),
     }

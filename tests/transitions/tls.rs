@@ -69,7 +69,7 @@ fn after_at(state: &State, event: Event, now: i64) -> State {
 }
 
 /// An authority that has said nothing yet.
-fn related(state: State) -> State {
+pub(crate) fn related(state: State) -> State {
     let mut state = state.with_relation(Relation::new("certificates", CA, "tls-certificates", "ca"));
     let nginx = state.containers.get_mut("nginx").expect("there is one");
     nginx.execs.push(ExecHandler::new(["update-ca-certificates"]));
@@ -117,12 +117,7 @@ fn sign(state: &State, from: i64, until: i64) -> State {
     })
 }
 
-/// A cluster with an authority that is new to it.
-pub(crate) fn with_authority(state: State) -> State {
-    related(state)
-}
-
-/// The same with every request answered.
+/// The state with every request answered.
 pub(crate) fn signed(state: &State) -> State {
     sign(state, NOW, NOW + LIFE)
 }
@@ -139,7 +134,7 @@ pub(crate) fn presents_what_it_was_given(state: &State) -> bool {
 /// A complete cluster whose requests have just been answered, before the charm knows.
 pub(crate) fn just_answered() -> State {
     let state = after_at(&with_key(related(complete()), 0), Event::ConfigChanged, NOW);
-    sign(&state, NOW, NOW + LIFE)
+    signed(&state)
 }
 
 /// A complete cluster with TLS.
