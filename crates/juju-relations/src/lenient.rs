@@ -47,26 +47,41 @@ pub(crate) fn usable<T: DeserializeOwned>(
     problems: &mut Vec<String>,
 ) -> std::vec::IntoIter<(String, T)> {
     let mut good = Vec::new();
-    let mut bad = Vec::new();
+    let mut bad = LeftOut::default();
     for (name, value) in entries {
         match decode(key, &value.to_string()) {
             Ok(Some(entry)) => good.push((name, entry)),
-            Ok(None) => bad.push((name, "null".to_owned())),
-            Err(error) => bad.push((name, error.reason)),
+            Ok(None) => bad.add(name, || "null".to_owned()),
+            Err(error) => bad.add(name, || error.reason),
         }
     }
-    problems.extend(left_out(key, &bad));
+    problems.extend(bad.problem(key));
     good.into_iter()
 }
 
-/// Entries that were left out, each with its name and what is wrong with it, as one problem.
-pub(crate) fn left_out(key: &str, bad: &[(String, String)]) -> Option<String> {
-    let (name, reason) = bad.first()?;
-    let problem = DatabagError::new(key, format!("{}: {reason}", crate::wire::shown(name)));
-    Some(match bad.len() - 1 {
-        0 => problem.to_string(),
-        more => format!("{problem} (and {more} more)"),
-    })
+/// Entries that were left out: the first of them, and their number. Of hundreds of thousands, nobody reads more.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    first: Option<(String, String)>,
+    count: usize,
+}
+
+impl LeftOut {
+    /// One more, by its name and what is wrong with it.
+    pub(crate) fn add(&mut self, name: String, reason: impl FnOnce() -> String) {
+        self.first.get_or_insert_with(|| (name, reason()));
+        self.count += 1;
+    }
+
+    /// All of them as one problem with `key`, if there are any.
+    pub(crate) fn problem(self, key: &str) -> Option<String> {
+        let (name, reason) = self.first?;
+        let problem = DatabagError::new(key, format!("{}: {reason}", crate::wire::shown(&name)));
+        Some(match self.count - 1 {
+            0 => problem.to_string(),
+            more => format!("{problem} (and {more} more)"),
+        })
+    }
 }
 
 /// One JSON text. Errors name the key and do not repeat the data.

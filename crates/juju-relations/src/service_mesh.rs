@@ -223,14 +223,14 @@ impl Wire for RequirerAppData {
             Err(error) => return Remote::Invalid(error.to_string()),
         };
         let mut good = Vec::new();
-        let mut bad = Vec::new();
+        let mut bad = lenient::LeftOut::default();
         for policy in policies {
             match policy.check() {
                 Ok(()) => good.push(policy),
-                Err(error) => bad.push((policy.source_app_name, error.to_string())),
+                Err(error) => bad.add(policy.source_app_name, || error.to_string()),
             }
         }
-        problems.extend(lenient::left_out("policies", &bad));
+        problems.extend(bad.problem("policies"));
         Remote::Ready(Self { policies: good, problems })
     }
 }
