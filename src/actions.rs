@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use juju_ops::{Error, Hook};
+use juju_ops::{Action, Error, Hook};
 
 use crate::apply;
 use crate::deployment::Deployment;
 use crate::names::ActionName;
-use crate::plan::Plan;
+use crate::plan::{Plan, excerpt};
 use crate::snapshot::Snapshot;
 use crate::status::{self, Applied};
 use crate::tempo;
@@ -35,9 +35,9 @@ pub async fn run(
             let differences = apply::preview(hook, snapshot, plan).await?;
             let findings: Vec<String> = deployment.findings.iter().map(ToString::to_string).collect();
             let results = BTreeMap::from([
-                ("differences".to_owned(), listed(&differences)),
-                ("findings".to_owned(), listed(&findings)),
-                ("plan".to_owned(), serde_yaml::to_string(plan)?),
+                listed("differences", &differences),
+                listed("findings", &findings),
+                ("plan".to_owned(), plan.excerpt(Action::room_for("plan"))?),
             ]);
             action.set_results(&results).await?;
         }
@@ -45,6 +45,7 @@ pub async fn run(
     Ok(())
 }
 
-fn listed(lines: &[String]) -> String {
-    if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
+fn listed(key: &str, lines: &[String]) -> (String, String) {
+    let text = if lines.is_empty() { "none".to_owned() } else { lines.join("\n") };
+    (key.to_owned(), excerpt::cut(&text, Action::room_for(key)))
 }

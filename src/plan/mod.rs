@@ -23,6 +23,7 @@ mod catalogue;
 pub mod certificates;
 mod cluster;
 mod dashboards;
+pub(crate) mod excerpt;
 pub mod exporter;
 mod grafana;
 mod ingress;

@@ -1,8 +1,8 @@
 //! Actions answer and change nothing.
 
-use juju_sim::{Event, Outcome};
+use juju_sim::{Event, Outcome, Relation};
 
-use crate::scene::{GRAFANA, alone, complete, run, settled, without};
+use crate::scene::{GRAFANA, alone, complete, requirer, run, settled, without, worker};
 
 fn action(name: &str) -> Event {
     Event::action(name, [])
@@ -10,6 +10,10 @@ fn action(name: &str) -> Event {
 
 fn results(out: &Outcome) -> String {
     serde_json::to_string(&out.action.as_ref().expect("an action ran").results).unwrap()
+}
+
+fn result<'a>(out: &'a Outcome, key: &str) -> &'a str {
+    out.action.as_ref().expect("an action ran").results[key].as_str().expect("results are texts")
 }
 
 #[test]
@@ -50,4 +54,30 @@ fn the_plan_shows_what_would_change_and_no_secret() {
     assert_eq!(quiet.action.as_ref().unwrap().results["differences"], "none");
     let one_left = run(&without(&settled(), GRAFANA), action("plan"));
     assert!(results(&one_left).contains("close 9411/tcp"));
+}
+
+#[test]
+fn the_plan_of_a_large_cluster_says_what_it_leaves_out() {
+    let roles = ["compactor", "distributor", "ingester", "metrics-generator", "query-frontend", "querier"];
+    let state = (200..)
+        .zip(roles)
+        .fold(complete(), |state, (id, role)| state.with_relation(worker(id, &format!("w-{role}"), role, 3)));
+    let state = state
+        .with_relation(Relation::new("metrics-endpoint", 300, "prometheus_scrape", "prometheus"))
+        .with_relation(Relation::new("grafana-dashboard", 301, "grafana_dashboard", "grafana"));
+    let out = run(&state, action("plan"));
+    out.assert_ok();
+    let shown = result(&out, "plan");
+    assert!(shown.contains("bytes, left out here)"));
+    for part in ["http2 on", "endpoint: tracing", "scrape_jobs"] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+
+    let crowd = (1000..2000).fold(state, |state, id| {
+        state.with_relation(requirer(id, &format!("app-{id}"), r#"["otlp_http", "jaeger_grpc"]"#))
+    });
+    let out = run(&crowd, action("plan"));
+    out.assert_ok();
+    assert!(result(&out, "plan").contains("bytes, shown above)"));
+    assert!(result(&out, "differences").contains("tracing:1999: set receivers"));
 }

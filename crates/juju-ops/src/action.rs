@@ -110,6 +110,12 @@ impl<'h> Action<'h> {
         self.set_results(&flat).await
     }
 
+    /// Most bytes that a result of this name can have. A hook tool takes a name and its result as one argument, and the
+    /// kernel passes on none of more than 128 KiB.
+    pub fn room_for(key: &str) -> usize {
+        LONGEST_ARGUMENT.saturating_sub(key.len() + "=".len())
+    }
+
     /// Adds results. Keys are dotted paths whose parts are lower-case letters, digits and inner dashes.
     pub async fn set_results(&self, results: &BTreeMap<String, String>) -> Result<(), ToolError> {
         let mut pairs = Vec::new();
@@ -117,7 +123,7 @@ impl<'h> Action<'h> {
         for (key, value) in results {
             check_key(key)?;
             let pair = format!("{key}={value}");
-            if pair.len() > LONGEST_ARGUMENT {
+            if value.len() > Self::room_for(key) {
                 return Err(invalid(format!("result {key:?} has {} bytes, more than 128 KiB", value.len())));
             }
             if length + pair.len() > LONGEST_CALL {
