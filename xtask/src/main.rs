@@ -5,6 +5,7 @@
 #[cfg(test)]
 mod architecture;
 mod bench;
+mod charmcraft;
 mod contract;
 mod dashboards;
 mod demo;
@@ -14,6 +15,7 @@ mod kubernetes;
 mod pack;
 mod process;
 mod progress;
+mod python;
 mod sbom;
 mod sim;
 mod test;
@@ -38,6 +40,8 @@ enum Chore {
     Tools(tools::Options),
     /// Build a charm and pack it, reproducibly, into a .charm file; list the crates in it in a file beside it
     Pack(pack::Options),
+    /// Pack the charm with charmcraft too, let it look at the result, and compare that with what `pack` makes
+    Charmcraft(charmcraft::Options),
     /// Run every check: format, lints, tests, documentation tests
     Test(test::Options),
     /// Measure hooks of the packed charm, requests through the generated nginx configuration, and transition tests
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         Chore::Tools(options) => tools::run(&options),
         Chore::Pack(options) => pack::run(&options),
+        Chore::Charmcraft(options) => charmcraft::run(&options),
         Chore::Test(options) => test::run(&options),
         Chore::Bench(options) => bench::run(&options),
         Chore::Deny => test::deny(),

@@ -37,6 +37,16 @@ pub(crate) struct Options {
     twice: bool,
 }
 
+/// The variable that holds the compiler's flags.
+pub(crate) const FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
+/// What the program calls the folder with the sources, whatever it is on this machine.
+pub(crate) const SOURCE: &str = "/source";
+
+/// The compiler's flags with which the charm in a folder is packed, as [`FLAGS`] holds them.
+pub(crate) fn flags(folder: &Path) -> Result<String> {
+    Ok(Package::of(folder)?.flags())
+}
+
 /// A packed charm.
 pub(crate) struct Packed {
     /// Name of the charm.
@@ -185,7 +195,7 @@ impl Package {
         command.args(["build", "--locked", "--package", &self.id, "--bin", &self.program]);
         if !debug {
             // Without optimisation nobody ships it, and other flags than everyone's would compile all again.
-            command.arg("--release").env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", self.flags());
+            command.arg("--release").env_remove("RUSTFLAGS").env(FLAGS, self.flags());
             // The library for cryptography would gather randomness of its own for 20 ms before the first handshake of each
             // hook. The kernel's is good.
             command.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
@@ -209,7 +219,7 @@ impl Package {
 
     /// Folders of this machine that compilation sees, and what the program calls them instead.
     fn paths(&self) -> Vec<(PathBuf, &'static str)> {
-        let mut paths = vec![(repository(), "/source"), (self.target.clone(), "/build")];
+        let mut paths = vec![(repository(), SOURCE), (self.target.clone(), "/build")];
         let home = env::var_os("HOME").map(PathBuf::from);
         let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(home?.join(".cargo")));
         if let Some(cargo_home) = cargo_home {
@@ -296,7 +306,7 @@ fn manifest(charmcraft: &Value) -> Result<Value> {
 }
 
 /// This machine's architecture as Debian and Juju name it.
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -309,7 +319,7 @@ fn says_something(value: &Value) -> bool {
     value.as_object().is_some_and(|map| !map.is_empty())
 }
 
-fn yaml(path: &Path) -> Result<Value> {
+pub(crate) fn yaml(path: &Path) -> Result<Value> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     serde_yaml::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))
 }

@@ -163,6 +163,21 @@ const FOR_NGINX: [(&str, &str); 6] = [
 ];
 const FOR_PODS: [(&str, &str); 3] = [("iproute2", "ip"), ("util-linux", "unshare"), ("mount", "mount")];
 
+/// Installs the Debian packages that are missing of a list, each with a file or a program that shows it is there; an error
+/// names those that are missing afterwards.
+pub(crate) fn packages(list: &[(&'static str, &str)]) -> Result<()> {
+    let missing = lacking(list);
+    if !missing.is_empty() {
+        let folder = folder()?;
+        let _lock = lock(&folder)?;
+        install(&folder, &missing);
+    }
+    match lacking(list).as_slice() {
+        [] => Ok(()),
+        missing => bail!("packages of Debian are missing: {}", missing.join(", ")),
+    }
+}
+
 /// What there is after an attempt to have everything.
 pub(crate) struct Tools {
     /// The folder with `bin/` and `share/`; for the variable `JUJU_SIM_TOOLS`.
