@@ -11,6 +11,7 @@ mod dashboards;
 mod demo;
 mod e2e;
 mod fuzz;
+mod integration;
 mod kubernetes;
 mod pack;
 mod process;
@@ -58,6 +59,8 @@ enum Chore {
     Traefik(traefik::Options),
     /// Play whole models with the real Tempo and a real storage, and read every span back that was sent
     E2e(e2e::Options),
+    /// Play the scenarios of tests/integration on a real cluster, or check that they hold together without one
+    Integration(integration::Options),
     /// Look for bytes that break a decoder of what others send
     Fuzz(fuzz::Options),
     /// Deploy a whole tracing cluster on this machine, send spans through it, take a part away
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Chore::Kubernetes(options) => kubernetes::run(&options),
         Chore::Traefik(options) => traefik::run(&options),
         Chore::E2e(options) => e2e::run(&options),
+        Chore::Integration(options) => integration::run(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Demo(options) => demo::run(&options),
     };
