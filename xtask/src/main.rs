@@ -19,6 +19,8 @@ mod progress;
 mod python;
 mod sbom;
 mod sim;
+#[cfg(test)]
+mod terraform;
 mod test;
 mod tools;
 mod traefik;
