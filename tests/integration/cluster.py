@@ -25,9 +25,9 @@ RESOURCES = {
 """The images of the charm's containers, as metadata.yaml names them."""
 
 CHANNELS = {
-    "grafana-k8s": "1/stable",
-    "loki-k8s": "1/stable",
-    "prometheus-k8s": "1/stable",
+    "grafana-k8s": "2/stable",
+    "loki-k8s": "2/stable",
+    "prometheus-k8s": "2/stable",
     "s3-integrator": "1/stable",
     "seaweedfs-k8s": "latest/edge",
     "self-signed-certificates": "1/stable",

@@ -8,12 +8,13 @@ import urllib.parse
 from typing import Any
 
 import pytest
-from cluster import TEMPO, WORKER, Cluster
+from cluster import CA, TEMPO, WORKER, Cluster
 from helpers import Endpoint, request, until
 
 pytestmark = pytest.mark.cluster
 
 PROMETHEUS, LOKI, GRAFANA = "prometheus", "loki", "grafana"
+LONELY = "lonely"
 
 
 def ask(where: Endpoint, path: str, headers: dict[str, str] | None = None) -> Any:
@@ -32,6 +33,10 @@ def stack(cluster: Cluster) -> None:
     cluster.juju.integrate(f"{TEMPO}:logging", f"{LOKI}:logging")
     cluster.juju.integrate(f"{TEMPO}:grafana-dashboard", f"{GRAFANA}:grafana-dashboard")
     cluster.juju.integrate(f"{TEMPO}:grafana-source", f"{GRAFANA}:grafana-source")
+    # For links from traces to metrics and logs: all three know the same Grafana, and the other two tell the cluster of themselves.
+    for name in (PROMETHEUS, LOKI):
+        cluster.juju.integrate(f"{name}:grafana-source", f"{GRAFANA}:grafana-source")
+        cluster.juju.integrate(f"{name}:send-datasource", f"{TEMPO}:receive-datasource")
     cluster.active(TEMPO, WORKER, PROMETHEUS, LOKI, GRAFANA)
 
 
@@ -81,14 +86,59 @@ def test_loki_has_lines_of_coordinator_and_workers(cluster: Cluster) -> None:
     assert until(applications, "log lines of the cluster", 300, interval=5)
 
 
-def test_grafana_has_the_data_source_and_the_dashboards(cluster: Cluster) -> None:
-    where = Endpoint(cluster.addresses(GRAFANA)[0], 3000)
+@pytest.fixture(scope="module")
+def login(cluster: Cluster) -> dict[str, str]:
+    """The header that lets one into Grafana."""
     password = cluster.action(f"{GRAFANA}/0", "get-admin-password")["admin-password"]
-    login = {"Authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
+    return {"Authorization": "Basic " + base64.b64encode(f"admin:{password}".encode()).decode()}
+
+
+def test_grafana_has_the_dashboards(cluster: Cluster, login: dict[str, str]) -> None:
+    where = Endpoint(cluster.addresses(GRAFANA)[0], 3000)
 
     def known() -> bool:
-        sources = ask(where, "/api/datasources", login) or []
         boards = ask(where, "/api/search?type=dash-db&query=Tempo", login) or []
-        return any(source["type"] == "tempo" for source in sources) and len(boards) >= 6
+        return len(boards) >= 6
 
-    assert until(known, "data source and six dashboards", 300, interval=5)
+    assert until(known, "six dashboards", 300, interval=5)
+
+
+def test_grafana_leads_from_traces_to_metrics_and_logs(cluster: Cluster, login: dict[str, str]) -> None:
+    where = Endpoint(cluster.addresses(GRAFANA)[0], 3000)
+
+    def linked() -> bool:
+        sources = ask(where, "/api/datasources", login) or []
+        links = [source["jsonData"] for source in sources if source["type"] == "tempo"]
+        wanted = {"serviceMap", "tracesToLogsV2", "tracesToMetrics"}
+        return len(links) == 1 and wanted <= set(links[0])
+
+    assert until(linked, "one data source with all links", 300, interval=5)
+
+
+def test_a_coordinator_without_a_cluster_has_rules_too(cluster: Cluster) -> None:
+    cluster.deploy_coordinator(app=LONELY)
+    cluster.blocked(LONELY)
+    cluster.juju.integrate(f"{LONELY}:metrics-endpoint", f"{PROMETHEUS}:metrics-endpoint")
+    where = Endpoint(cluster.addresses(PROMETHEUS)[0], 9090)
+
+    def known() -> bool:
+        answer = ask(where, "/api/v1/rules?type=alert")
+        groups = answer["data"]["groups"] if answer else []
+        return any(rule["labels"].get("juju_application") == LONELY for group in groups for rule in group["rules"])
+
+    assert until(known, f"rules of {LONELY}", 300, interval=5)
+
+
+def test_with_tls_everything_is_still_scraped(cluster: Cluster) -> None:
+    cluster.encrypt(waiting_for=(TEMPO, WORKER, PROMETHEUS))
+    cluster.juju.integrate(f"{PROMETHEUS}:receive-ca-cert", f"{CA}:send-ca-cert")
+    cluster.active(TEMPO, WORKER, PROMETHEUS, CA)
+    where = Endpoint(cluster.addresses(PROMETHEUS)[0], 9090)
+
+    def up() -> bool:
+        answer = ask(where, "/api/v1/targets?state=active")
+        targets = answer["data"]["activeTargets"] if answer else []
+        own = [target for target in targets if target["labels"].get("juju_application") in (TEMPO, WORKER)]
+        return bool(own) and all(target["health"] == "up" and target["scrapeUrl"].startswith("https://") for target in own)
+
+    assert until(up, "encrypted targets that are up", 300, interval=5)
