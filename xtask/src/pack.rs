@@ -163,8 +163,11 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 impl Package {
     fn of(folder: &Path) -> Result<Self> {
-        let manifest = folder.canonicalize()?.join("Cargo.toml");
+        let folder = folder.canonicalize()?;
+        let manifest = folder.join("Cargo.toml");
         let mut command = cargo();
+        // Where it is compiled into may be said by a configuration of its own.
+        command.current_dir(&folder);
         command.args(["metadata", "--format-version", "1", "--no-deps", "--manifest-path"]).arg(&manifest);
         let metadata: Value = serde_json::from_str(&capture(&mut command)?)?;
         let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
@@ -192,7 +195,12 @@ impl Package {
     /// Compiles the program and says where it is.
     fn build(&self, debug: bool) -> Result<PathBuf> {
         let mut command = cargo();
-        command.args(["build", "--locked", "--package", &self.id, "--bin", &self.program]);
+        // A charm may be anywhere, in a workspace of its own; a new one has no versions yet to keep to.
+        command.current_dir(&self.workspace);
+        command.args(["build", "--package", &self.id, "--bin", &self.program]);
+        if self.workspace.join("Cargo.lock").exists() {
+            command.arg("--locked");
+        }
         if !debug {
             // Without optimisation nobody ships it, and other flags than everyone's would compile all again.
             command.arg("--release").env_remove("RUSTFLAGS").env(FLAGS, self.flags());

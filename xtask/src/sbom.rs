@@ -30,16 +30,19 @@ pub(crate) struct Charm<'a> {
 pub(crate) fn text(charm: &Charm<'_>) -> Result<String> {
     let lock = fs::read_to_string(charm.lock).with_context(|| format!("reading {}", charm.lock.display()))?;
     let lock: Lock = toml::from_str(&lock).with_context(|| format!("{}", charm.lock.display()))?;
-    let all = tree(charm.package, "normal,build")?;
-    let linked = tree(charm.package, "normal,no-proc-macro")?;
+    let all = tree(charm, "normal,build")?;
+    let linked = tree(charm, "normal,no-proc-macro")?;
     let bom = bom(charm, &Graph::read(&all)?, &Graph::read(&linked)?, &lock);
     Ok(serde_json::to_string_pretty(&bom)? + "\n")
 }
 
-/// What a package depends on, as cargo lists it: depth, package, and its licence.
-fn tree(package: &str, edges: &str) -> Result<String> {
+/// What a charm depends on, as cargo lists it: depth, package, and its licence.
+fn tree(charm: &Charm<'_>, edges: &str) -> Result<String> {
     let shape = ["--prefix", "depth", "--charset", "ascii", "--format", " {p}|{l}"];
-    capture(cargo().args(["tree", "--locked", "--package", package, "--edges", edges]).args(shape))
+    let mut command = cargo();
+    // The charm may have a workspace of its own: where its lock file is.
+    command.current_dir(charm.lock.parent().unwrap_or(charm.lock));
+    capture(command.args(["tree", "--locked", "--package", charm.package, "--edges", edges]).args(shape))
 }
 
 /// Name and version.
