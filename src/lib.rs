@@ -19,6 +19,8 @@ pub mod metrics;
 pub mod names;
 pub mod observe;
 pub mod plan;
+#[cfg(test)]
+mod reference;
 pub mod secret;
 pub mod snapshot;
 pub mod status;

@@ -9,6 +9,7 @@ mod charmcraft;
 mod contract;
 mod dashboards;
 mod demo;
+mod docs;
 mod e2e;
 mod fuzz;
 mod integration;
@@ -53,6 +54,8 @@ enum Chore {
     Deny,
     /// Let the Python libraries of other charms read what we write, and the reverse
     Contract(contract::Options),
+    /// Write the pages of the reference, make the book, or run the commands that the pages show
+    Docs(docs::Options),
     /// Write the dashboards as files to import into a Grafana, and draw them
     Dashboards(dashboards::Options),
     /// Run the charm's Kubernetes side, and the list that the simulated API is checked with, against a real API server
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Chore::Bench(options) => bench::run(&options),
         Chore::Deny => test::deny(),
         Chore::Contract(options) => contract::run(&options),
+        Chore::Docs(options) => docs::run(&options),
         Chore::Dashboards(options) => dashboards::run(&options),
         Chore::Kubernetes(options) => kubernetes::run(&options),
         Chore::Traefik(options) => traefik::run(&options),
