@@ -9,6 +9,7 @@ mod logs;
 mod metrics;
 #[allow(dead_code)] // some of it is for tests/traefik
 mod model;
+mod reference;
 mod tls;
 mod traces;
 mod traffic;

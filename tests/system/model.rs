@@ -49,6 +49,11 @@ static BUILT: LazyLock<Built> = LazyLock::new(|| {
     Built { charms, simulator: coordinator.with_file_name("juju-sim") }
 });
 
+/// The simulator's program.
+pub(crate) fn simulator() -> &'static Path {
+    &BUILT.simulator
+}
+
 /// A coordinator of two units, a worker with every role, a bucket, `orders`, which wants OTLP in both forms, and
 /// `payments`, which wants Zipkin. `more` are options of the coordinator.
 pub(crate) fn up(more: &str) -> Model {
