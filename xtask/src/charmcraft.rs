@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fs;
 use std::io::{Cursor, Read};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -152,7 +152,10 @@ impl Charmcraft {
                 symlink(entry.path(), link)?;
             }
         }
-        Ok(Self { program: python.with_file_name("charmcraft"), modules, home: folder.join("home") })
+        let home = folder.join("home");
+        // It is used only if nobody else may look into it.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(home.join("runtime"))?;
+        Ok(Self { program: python.with_file_name("charmcraft"), modules, home })
     }
 
     fn command(&self) -> Command {
@@ -164,9 +167,10 @@ impl Charmcraft {
             command.env("PATH", path);
         }
         command.env("PYTHONPATH", &self.modules).env("CRAFT_VERBOSITY_LEVEL", "brief");
-        for name in ["XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"] {
+        for name in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"] {
             command.env(name, &self.home);
         }
+        command.env("XDG_RUNTIME_DIR", self.home.join("runtime"));
         command
     }
 

@@ -490,6 +490,7 @@ def test_without_a_charm_one_is_told_how_to_pack_it(words: tuple[str, ...], tmp_
     scenarios = pathlib.Path(__file__).parent.parent
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "test_retention.py", *words]
     # No Juju is to be found either: it is not asked for anything before there is a charm.
-    ended = subprocess.run(command, cwd=scenarios, env={"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60)
+    environment = {"PATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(command, cwd=scenarios, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert "cargo xtask pack" in ended.stdout, ended.stdout
