@@ -585,8 +585,12 @@ mod tests {
         let other = LogLine { module: "unit.tempo/0.juju-log".into(), ..line("ERROR", "ran away") };
         let failed =
             line("ERROR", "hook \"start\" (via hook dispatching script: dispatch) failed: exit status 1");
-        let log =
-            [line("DEBUG", "ran \"install\""), other, failed, line("DEBUG", "skipped (missing) \"stop\"")];
+        let log = [
+            line("INFO", "ran \"install\" hook"),
+            other,
+            failed,
+            line("INFO", "skipped \"stop\" hook (missing)"),
+        ];
         let (ran, failed) = hooks(&log);
         assert_eq!((ran, failed.len()), (1, 1));
         assert!(failed[0].starts_with("unit-tempo-0: hook \"start\""), "{failed:?}");

@@ -117,6 +117,8 @@ fn the_log_can_be_narrowed() {
     let model = up("applications: {a: {charm: $CHARMS/probe, scale: 2}}");
     let one = text(&model.cli(&["debug-log", "--include", "a/1"]));
     assert!(!one.is_empty() && one.lines().all(|line| line.starts_with("unit-a-1: ")), "{one}");
+    assert!(one.contains("INFO juju.worker.uniter.operation ran \"install\" hook"), "{one}");
+    assert_eq!(model.client.run("a/0", "show", []).unwrap().status, "completed");
     let both = text(&model.cli(&["debug-log", "--include", "a", "--level", "debug"]));
     assert!(both.contains("unit-a-0: ") && both.contains("DEBUG"), "{both}");
     assert_eq!(text(&model.cli(&["debug-log", "-n", "2"])).lines().count(), 2);

@@ -397,8 +397,15 @@ fn settle(model: &Model, unit: &str, begun: &Begun, finished: &Finished, ended: 
             );
             controller.failed(unit, &begun.event, Instant::now());
         } else {
-            let how = if matches!(ended, Ended::Missing) { "skipped (missing)" } else { "ran" };
-            model.log.add(&entity, "DEBUG", operation, &format!("{how} {name:?}"));
+            // In the words of Juju; actions say enough themselves.
+            let (level, message) = match (begun.event.is_action(), matches!(ended, Ended::Missing)) {
+                (true, _) => ("DEBUG", format!("ran action {name:?}")),
+                (false, true) => ("INFO", format!("skipped {name:?} hook (missing)")),
+                (false, false) => {
+                    ("INFO", format!("ran {name:?} hook (via hook dispatching script: dispatch)"))
+                }
+            };
+            model.log.add(&entity, level, operation, &message);
             controller.succeeded(unit, begun);
         }
     });
