@@ -21,9 +21,8 @@ fn every_verb_of_the_simulator_is_in_the_reference() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/simulator.md");
     let page = fs::read_to_string(page).expect("the page is there");
     let all = help(&[]);
-    let verbs =
-        all.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
-    let verbs = verbs.lines().filter_map(|line| line.split_whitespace().next());
+    let listed = all.split("Options:\n").next().unwrap_or_default();
+    let verbs = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
     let verbs: Vec<&str> = verbs.filter(|verb| *verb != "help").collect();
     assert!(verbs.len() > 10, "{all}");
     let mut texts = vec![format!("```text\n{all}\n```\n")];

@@ -288,6 +288,8 @@ impl Sim {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(words).env("JUJU_SIM_TOOLS", &self.tools).env("JUJU_SIM_HOME", &self.home);
+        // It would give models another name.
+        command.env_remove("JUJU_SIM_MODEL");
         // Ctrl-C on the terminal is for this program, which then ends the model in order.
         command.process_group(0);
         command

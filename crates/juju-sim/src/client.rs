@@ -583,6 +583,8 @@ impl Client {
             .args(["up", "--foreground", "--until-eof"])
             .arg(model_file)
             .env("JUJU_SIM_HOME", home)
+            // It would give the model another name.
+            .env_remove("JUJU_SIM_MODEL")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())

@@ -146,6 +146,15 @@ impl ModelFile {
         Ok(model)
     }
 
+    /// Gives the model another name than its file does.
+    pub fn rename(&mut self, name: &str) -> Result<(), ModelError> {
+        if !usable(name) {
+            return Err(ModelError::Name(name.to_owned()));
+        }
+        name.clone_into(&mut self.name);
+        Ok(())
+    }
+
     /// Parses and checks the text of a file.
     pub fn parse(text: &str) -> Result<Self, ModelError> {
         let model: Self = serde_yaml::from_str(text)

@@ -296,13 +296,10 @@ fn simulator_page(simulator: &Path) -> Result<String> {
          [Its own page](../../crates/juju-sim/README.md) says what is real in a model and what is played.",
     );
     let _ = write!(text, "\n```text\n{all}\n```\n");
-    let verbs =
-        all.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap_or_default();
-    let verbs: Vec<&str> = verbs
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|verb| *verb != "help")
-        .collect();
+    // Under one heading or another, between how the program is called and what its options are.
+    let listed = all.split("Options:\n").next().unwrap_or_default();
+    let verbs = listed.lines().filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
+    let verbs: Vec<&str> = verbs.filter(|verb| *verb != "help").collect();
     if verbs.len() < 10 {
         bail!("juju-sim lists {} verbs", verbs.len());
     }

@@ -66,7 +66,11 @@ fn options_are_shown_set_and_reset() {
     let all: Value = serde_json::from_str(&text(&model.cli(&["config", "a", "--format", "json"]))).unwrap();
     assert_eq!((&all["text"]["value"], &all["text"]["source"]), (&json!("hello"), &json!("default")));
     let unknown = model.cli(&["config", "a", "colour=red"]);
-    assert_eq!(String::from_utf8_lossy(&unknown.stderr).trim(), "ERROR a has no option \"colour\"");
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(
+        said.starts_with("ERROR a has no option \"colour\"; it has ") && said.contains("fail-on"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -88,6 +92,17 @@ applications:
         (&["remove-relation", "a:givve", "b"], "it has give, peers, take"),
         (&["wait", "nobody"], "there are: a, b, c"),
         (&["counts", "a"], "no unit of a receives spans"),
+        (&["config", "a", "txt"], "a has no option \"txt\"; it has "),
+        (&["logs", "a/0", "wbe"], "its containers: web"),
+        (&["kill-container", "a/0", "wbe"], "a/0 has no container \"wbe\"; it has web"),
+        (&["freeze-pebble", "a/0", "wbe"], "a/0 has no container \"wbe\"; it has web"),
+        (&["fail-hook-tool", "a/0", "relation-sett"], "there are: "),
+        (&["status", "--model", "n"], "model \"n\" does not run here; there are: m"),
+        (&["dispatch", "a/0", "update-statis"], "did you mean update-status?"),
+        (&["dispatch", "a/0", "web-peble-ready"], "did you mean web-pebble-ready?"),
+        (&["dispatch", "a/0", "give-relation-changed"], "juju-sim integrate"),
+        (&["dispatch", "a/0", "give-relation-joined"], "comes by itself"),
+        (&["dispatch", "a/0", "whatever"], "by hand there are: install, "),
     ] {
         let output = model.cli(words);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -147,6 +162,37 @@ fn without_pods_hooks_still_run_and_it_is_said() {
     assert_eq!(status["applications"]["a"]["units"]["a/0"]["workload-status"]["current"], "active");
     assert_eq!(status["simulator"]["pods"], false);
     assert!(String::from_utf8_lossy(&exec.stderr).contains("doctor"), "{exec:?}");
+}
+
+#[test]
+fn a_model_that_was_written_for_a_charm_comes_up_under_the_name_that_is_asked_for() {
+    let home = tempfile::TempDir::with_prefix("jsim").unwrap();
+    let cli = |words: &[&str]| {
+        let mut command = Command::new(program());
+        command.args(words).env("JUJU_SIM_HOME", home.path()).env_remove("JUJU_SIM_MODEL");
+        command.current_dir(home.path()).output().unwrap()
+    };
+    let none = cli(&["status"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("juju-sim init"), "{none:?}");
+    let charms = ["probe", "traced"].map(crate::charm);
+    let init = cli(&["init", &charms[0].to_string_lossy(), &charms[1].to_string_lossy(), "--format", "json"]);
+    let written: Value = serde_json::from_str(&text(&init)).unwrap();
+    assert_eq!((&written["file"], &written["applications"][0]), (&json!("model.yaml"), &json!("probe")));
+    let again = cli(&["init", &charms[0].to_string_lossy()]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("--force"), "{again:?}");
+    let up = cli(&["up", "--in-process", "model.yaml", "--model", "other"]);
+    let waited = cli(&["wait", "--timeout", &PATIENCE.as_secs().to_string()]);
+    let names = cli(&["models"]);
+    let second = cli(&["up", "--in-process", "model.yaml"]);
+    let unclear = cli(&["status"]);
+    let downs = [cli(&["down", "--model", "other"]), cli(&["down", "--model", "demo"])];
+    text(&up);
+    text(&waited);
+    text(&second);
+    assert!(downs.iter().all(|down| down.status.success()), "{downs:?}");
+    assert_eq!(text(&names), "other");
+    let said = String::from_utf8_lossy(&unclear.stderr);
+    assert!(said.contains("choose one with --model: demo, other"), "{said}");
 }
 
 #[test]

@@ -5,14 +5,15 @@ use std::{
     env,
     fmt::Display,
     fs,
-    io::{IsTerminal as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use juju_sim::{
     client::{Client, LogEntry, Request, home, models},
     model::ModelFile,
@@ -20,13 +21,13 @@ use juju_sim::{
 };
 use serde_json::Value;
 
-use crate::{daemon, enter, log, print, verbs};
+use crate::{daemon, enter, init, log, manual, print, progress::Progress, verbs};
 
 /// A local Juju: runs whole models of charms on this machine, each unit in a pod of its own.
 #[derive(Debug, Parser)]
-#[command(name = "juju-sim", version, propagate_version = true, max_term_width = 120)]
+#[command(name = "juju-sim", version, propagate_version = true, max_term_width = 120, after_help = manual::EXAMPLES)]
 struct Cli {
-    /// Model to talk to; not needed while only one runs.
+    /// Model to talk to; not needed while only one runs. up and init give it to the model that they make.
     #[arg(short, long, global = true, env = "JUJU_SIM_MODEL")]
     model: Option<String>,
     /// How to print answers.
@@ -50,6 +51,18 @@ enum Format {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Write a model file for charms, with stand-ins for what they are related to.
+    Init {
+        /// Charms' folders or packed charms; this folder when not given.
+        #[arg(value_name = "CHARM")]
+        charms: Vec<PathBuf>,
+        /// Where to write; - is standard output.
+        #[arg(short, long, value_name = "FILE", default_value = init::FILE)]
+        output: PathBuf,
+        /// Replace a file that is there.
+        #[arg(long)]
+        force: bool,
+    },
     /// Start a model and deploy what its file says.
     Up(Up),
     /// End a model and everything in it.
@@ -331,6 +344,17 @@ enum Verb {
         #[arg(long)]
         service: Option<String>,
     },
+    /// Print what a shell needs to complete this command line.
+    Completions {
+        /// Shell.
+        shell: Shell,
+    },
+    /// Print this program's page of the manual, or write those of all verbs.
+    Man {
+        /// Folder for the page of the program and one for each verb.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
 }
 
 /// Verbs for this program itself, apart from those for people: their options have nothing in common.
@@ -391,14 +415,23 @@ struct Up {
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
     let internal = env::args().nth(1).is_some_and(|verb| verb == "workload" || verb.starts_with("internal-"));
-    match if internal { run_internal(Internal::parse()) } else { run(Cli::parse()) } {
+    match if internal { run_internal(Internal::parse()) } else { run(arguments()) } {
         Ok(code) => code,
         Err(error) => {
-            let label = if std::io::stderr().is_terminal() { "\x1b[31mERROR\x1b[0m" } else { "ERROR" };
-            eprintln!("{label} {error:#}");
+            eprintln!("{} {error:#}", print::error_label());
             ExitCode::FAILURE
         }
     }
+}
+
+/// The program's command line, with its help in order.
+pub(crate) fn command() -> clap::Command {
+    manual::arrange(Cli::command())
+}
+
+fn arguments() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 fn run_internal(verb: Internal) -> Result<ExitCode> {
@@ -421,7 +454,12 @@ fn run_internal(verb: Internal) -> Result<ExitCode> {
 fn run(cli: Cli) -> Result<ExitCode> {
     let format = cli.format;
     match cli.verb {
-        Verb::Up(up) => return self::up(&up, format),
+        Verb::Init { charms, output: file, force } => {
+            return self::init(&charms, &file, cli.model.as_deref(), force, format);
+        }
+        Verb::Completions { shell } => return manual::completions(shell),
+        Verb::Man { dir } => return manual::pages(dir.as_deref()),
+        Verb::Up(up) => return self::up(&up, cli.model.as_deref(), format),
         Verb::Doctor { tools } => return Ok(doctor(tools, format)),
         Verb::Models => {
             let running: BTreeMap<String, bool> = models()
@@ -465,15 +503,25 @@ fn output(format: Format, value: &Value, text: impl FnOnce() -> String) {
 
 /// The model that a command is for.
 fn choose(model: Option<String>) -> Result<String> {
-    if let Some(model) = model {
-        return Ok(model);
+    if let Some(model) = &model
+        && Client::new(model).status().is_ok()
+    {
+        return Ok(model.clone());
     }
     let mut running: Vec<_> =
         models().into_iter().filter(|name| Client::new(name).status().is_ok()).collect();
-    match running.len() {
-        0 => bail!("no model runs here; start one with: juju-sim up MODEL.yaml"),
-        1 => Ok(running.remove(0)),
-        _ => bail!("several models run here; choose one with --model: {}", running.join(", ")),
+    match (model, running.len()) {
+        (Some(model), 0) => {
+            bail!(
+                "model {model:?} does not run here, and no other does; start it with: juju-sim up MODEL.yaml"
+            )
+        }
+        (Some(model), _) => bail!("model {model:?} does not run here; there are: {}", running.join(", ")),
+        (None, 0) => bail!(
+            "no model runs here; start one with: juju-sim up MODEL.yaml (juju-sim init writes such a file for a charm)"
+        ),
+        (None, 1) => Ok(running.remove(0)),
+        (None, _) => bail!("several models run here; choose one with --model: {}", running.join(", ")),
     }
 }
 
@@ -539,13 +587,22 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
                 .join(client.model())
                 .join("logs")
                 .join(format!("{}-{container}.log", details.unit.replace('/', "-")));
-            let text = fs::read_to_string(&file)
-                .with_context(|| format!("{} has no log of a container {container:?}", details.unit))?;
+            let text = fs::read_to_string(&file).with_context(|| {
+                let known: Vec<_> = details.containers.keys().map(String::as_str).collect();
+                let unit = &details.unit;
+                format!(
+                    "{unit} has no log of a container {container:?}; its containers: {}",
+                    known.join(", ")
+                )
+            })?;
             output(format, &Value::String(text.clone()), || text.trim_end().to_owned());
         }
         Verb::Wait { apps, active, timeout } => {
             let active = active || !apps.is_empty();
-            tell(client, format, &Request::Wait { apps, active, timeout }, |_| String::new())?;
+            let progress = Progress::watch(client.model());
+            let waited = client.request(&Request::Wait { apps, active, timeout });
+            drop(progress);
+            output(format, &waited?, String::new);
         }
         Verb::Resolved { unit, no_retry } => {
             tell(client, format, &Request::Resolved { unit, retry: !no_retry }, |_| String::new())?;
@@ -622,7 +679,12 @@ fn verb(client: &Client, verb: Verb, format: Format) -> Result<ExitCode> {
             }
         }
         // Those that need no running model were answered before.
-        Verb::Up(_) | Verb::Models | Verb::Doctor { .. } => {}
+        Verb::Init { .. }
+        | Verb::Up(_)
+        | Verb::Models
+        | Verb::Doctor { .. }
+        | Verb::Completions { .. }
+        | Verb::Man { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -687,7 +749,10 @@ fn config(
     let options: BTreeMap<String, juju_sim::client::OptionValue> =
         client.ask(&Request::Config { app: app.to_owned(), set, reset })?;
     if let Some(name) = shown {
-        let option = options.get(&name).with_context(|| format!("{app} has no option {name:?}"))?;
+        let option = options.get(&name).with_context(|| {
+            let known: Vec<_> = options.keys().map(String::as_str).collect();
+            format!("{app} has no option {name:?}; it has {}", known.join(", "))
+        })?;
         output(format, &option.value, || plain(&option.value));
     } else if !changes {
         output(format, &serde_json::to_value(&options)?, || print::options(&options));
@@ -752,8 +817,41 @@ fn try_namespaces() -> Result<()> {
     }
 }
 
-fn up(up: &Up, format: Format) -> Result<ExitCode> {
-    let model = ModelFile::read(&up.file)?;
+/// Writes a model file, and says how to go on.
+fn init(
+    charms: &[PathBuf],
+    file: &Path,
+    name: Option<&str>,
+    force: bool,
+    format: Format,
+) -> Result<ExitCode> {
+    let written = init::init(charms, file, name.unwrap_or("demo"), force)?;
+    for note in &written.notes {
+        eprintln!("juju-sim: {note}");
+    }
+    if file == Path::new("-") {
+        let _ = std::io::stdout().write_all(written.text.as_bytes());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let value = serde_json::json!({
+        "file": file, "applications": written.applications, "stand-ins": written.stand_ins, "notes": written.notes,
+    });
+    output(format, &value, || {
+        let stand_ins = match &written.stand_ins[..] {
+            [] => String::new(),
+            names => format!(", with stand-ins: {}", names.join(", ")),
+        };
+        let (file, applications) = (file.display(), written.applications.join(", "));
+        format!("wrote {file} for {applications}{stand_ins}\nstart it with: juju-sim up {file}")
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn up(up: &Up, name: Option<&str>, format: Format) -> Result<ExitCode> {
+    let mut model = ModelFile::read(&up.file)?;
+    if let Some(name) = name {
+        model.rename(name)?;
+    }
     // What can be said about the charms is better said here than in a log.
     for (name, app) in &model.applications {
         crate::charm::load(&app.charm).with_context(|| format!("application {name}"))?;
@@ -813,7 +911,9 @@ fn up(up: &Up, format: Format) -> Result<ExitCode> {
         let status = command.status().context("starting the model")?;
         return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
+    let progress = Progress::begin(&format!("starting model {name}"));
     detach(command, &client, &dir)?;
+    drop(progress);
     let value = serde_json::json!({ "model": name, "folder": dir, "reasons": reasons });
     output(format, &value, || format!("model {name} is up; its logs are in {}", dir.display()));
     Ok(ExitCode::SUCCESS)

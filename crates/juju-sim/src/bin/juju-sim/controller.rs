@@ -236,6 +236,12 @@ pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a String>) -> String 
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
+/// Why an option is refused, with the names of those that there are.
+fn no_option(app: &str, option: &str, meta: &CharmMeta) -> String {
+    let known = if meta.config.is_empty() { "none".to_owned() } else { listed(meta.config.keys()) };
+    format!("{app} has no option {option:?}; it has {known}")
+}
+
 /// Ports in the order of their numbers.
 pub(crate) fn by_number(ports: &BTreeSet<String>) -> Vec<String> {
     let mut ports: Vec<String> = ports.iter().cloned().collect();
@@ -262,7 +268,7 @@ impl Controller {
         }
         for (option, value) in &spec.options {
             let known = meta.config.get(option);
-            let known = known.with_context(|| format!("charm {:?} has no option {option:?}", meta.name))?;
+            let known = known.with_context(|| no_option(name, option, &meta))?;
             if !known.kind.accepts(value) {
                 bail!("option {option:?} of {name} should be of type {:?}, not {value}", known.kind);
             }
@@ -560,7 +566,7 @@ impl Controller {
                 .meta
                 .config
                 .get(name)
-                .with_context(|| format!("{app} has no option {name:?}"))?
+                .with_context(|| no_option(app, name, &application.meta))?
                 .kind;
             let value = match kind {
                 OptionType::String | OptionType::Secret => Value::String(text.clone()),
@@ -580,7 +586,7 @@ impl Controller {
         }
         for name in reset {
             if !application.meta.config.contains_key(name) {
-                bail!("{app} has no option {name:?}");
+                bail!("{}", no_option(app, name, &application.meta));
             }
             options.remove(name);
         }

@@ -9,10 +9,13 @@ mod dns;
 mod doubles;
 mod enter;
 mod host;
+mod init;
 mod kubernetes;
 mod log;
+mod manual;
 mod pod;
 mod print;
+mod progress;
 mod verbs;
 
 use std::process::ExitCode;

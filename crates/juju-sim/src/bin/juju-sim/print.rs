@@ -6,9 +6,18 @@ use juju_sim::client::{ActionOutcome, ModelStatus, OptionValue, UnitDetails};
 use juju_sim::spans::Fetched;
 use serde_json::Value;
 
-/// Whether standard output is for eyes that see colours.
+/// Whether a stream is for eyes that see colours. An empty `NO_COLOR` says nothing.
+fn seen_in_colours(terminal: bool) -> bool {
+    terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 fn colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    seen_in_colours(std::io::stdout().is_terminal())
+}
+
+/// What an error begins with, in red where that is seen.
+pub(crate) fn error_label() -> &'static str {
+    if seen_in_colours(std::io::stderr().is_terminal()) { "\x1b[31mERROR\x1b[0m" } else { "ERROR" }
 }
 
 /// A status in the colour that Juju gives it.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use juju_relations::{Remote, Wire as _, tls_certificates};
 use juju_sim::{
-    Event, Role,
+    CharmMeta, Event, Role,
     client::{
         ActionOutcome, ApplicationStatus, ExecOutcome, ModelStatus, OptionValue, RelationInfo,
         RelationStatus, Request, SimulatorStatus, UnitDetails, UnitStatus,
@@ -22,7 +22,9 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     agent, charm,
-    controller::{Controller, Source, agent as agent_status, by_number, describe, listed, split, workload},
+    controller::{
+        Controller, Relation, Source, agent as agent_status, by_number, describe, listed, split, workload,
+    },
     daemon::{Fault, Model, Unreliable, wait_for},
     dns::CLUSTER,
     doubles,
@@ -90,7 +92,8 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
         Request::FailHookTool { unit, tool, nth } => {
             let unit = model.controller().resolve(&unit)?;
             if !juju_sim::tools::TOOLS.iter().any(|(known, _)| *known == tool) {
-                bail!("there is no hook tool {tool:?}");
+                let known: Vec<_> = juju_sim::tools::TOOLS.iter().map(|(known, _)| *known).collect();
+                bail!("there is no hook tool {tool:?}; there are: {}", known.join(", "));
             }
             let fault = Fault { unit, tool, left: nth.max(1) };
             model.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
@@ -116,7 +119,9 @@ pub(crate) async fn handle(model: &Arc<Model>, request: Request) -> Result<Value
             if !model.pebble {
                 bail!("no Pebble runs in this model (see: juju-sim doctor)");
             }
-            pod(model, &unit)?.freeze(&container, !thaw)?;
+            let pod = pod(model, &unit)?;
+            has_container(&model.controller(), &unit, &container)?;
+            pod.freeze(&container, !thaw)?;
             Value::Null
         }
         Request::FailKubernetes { status } => {
@@ -305,8 +310,20 @@ fn remove_unit(model: &Model, target: &str, count: u32, force: bool) -> Result<V
     })
 }
 
+/// Refuses a workload container that a unit has not, with the names of those it has.
+fn has_container(controller: &Controller, unit: &str, container: &str) -> Result<()> {
+    let known = controller.unit(unit).map(|unit| unit.containers.clone()).unwrap_or_default();
+    if known.contains(container) {
+        return Ok(());
+    }
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    bail!("{unit} has no container {container:?}; it has {known}")
+}
+
 /// Ends a workload container, the real one or what stands in for it.
 fn kill_container(model: &Model, unit: &str, container: &str) -> Result<()> {
+    has_container(&model.controller(), unit, container)?;
     if model.pebble {
         let pod = pod(model, unit)?;
         model.change(|controller| controller.container_killed(unit, container));
@@ -442,7 +459,6 @@ async fn wait(model: &Arc<Model>, apps: &[String], active: bool, timeout: Durati
 fn dispatch(controller: &mut Controller, unit: &str, name: &str) -> Result<()> {
     let unit = controller.resolve(unit)?;
     let (app, _) = split(&unit).context("not a unit's name")?;
-    let meta = &controller.application(app)?.meta;
     let event = match name {
         "install" => Event::Install,
         "start" => Event::Start,
@@ -462,23 +478,88 @@ fn dispatch(controller: &mut Controller, unit: &str, name: &str) -> Result<()> {
                 ),
             }
         }
-        other => match other.strip_suffix("-pebble-ready") {
-            Some(container) if meta.containers.contains_key(container) => Event::pebble_ready(container),
-            Some(container) => bail!("{app} has no container {container:?}"),
-            None => match other.strip_suffix("-relation-changed") {
-                Some(endpoint) => {
-                    let id = controller.relations.iter().find(|(_, relation)| {
-                        relation.local(app).is_some_and(|end| end.endpoint == endpoint)
-                    });
-                    let (id, _) = id.with_context(|| format!("{app} has no relation at {endpoint:?}"))?;
-                    Event::relation_changed(endpoint, *id)
-                }
-                None => Event::Other(other.to_owned()),
-            },
-        },
+        // What follows from the real ones, such as the end of the unit, does not follow from these.
+        "stop" | "remove" => Event::Other(name.to_owned()),
+        other => of_parts(controller, app, other)?,
     };
     controller.unit_mut(&unit).context("unit not found")?.queue.push_back(event);
     Ok(())
+}
+
+/// A hook that is named after a container or an endpoint of the charm.
+fn of_parts(controller: &Controller, app: &str, name: &str) -> Result<Event> {
+    let meta = &controller.application(app)?.meta;
+    if let Some(container) = name.strip_suffix("-pebble-ready")
+        && meta.containers.contains_key(container)
+    {
+        return Ok(Event::pebble_ready(container));
+    }
+    let created = name.strip_suffix("-relation-created");
+    if let Some(endpoint) = created.or_else(|| name.strip_suffix("-relation-changed"))
+        && meta.role(endpoint).is_some()
+    {
+        let here = |relation: &Relation| relation.local(app).is_some_and(|end| end.endpoint == endpoint);
+        let (id, _) =
+            controller.relations.iter().find(|(_, relation)| here(relation)).with_context(|| {
+                format!("{app} has no relation at {endpoint:?}; make one with: juju-sim integrate")
+            })?;
+        return Ok(match created {
+            Some(_) => Event::relation_created(endpoint, *id),
+            None => Event::relation_changed(endpoint, *id),
+        });
+    }
+    bail!("{}", no_hook(meta, app, name))
+}
+
+/// Why there is no such hook to dispatch, with the names that may have been meant.
+fn no_hook(meta: &CharmMeta, app: &str, name: &str) -> String {
+    let fixed = [
+        "install",
+        "start",
+        "stop",
+        "remove",
+        "config-changed",
+        "update-status",
+        "upgrade-charm",
+        "leader-elected",
+        "leader-settings-changed",
+        "secret-rotate:LABEL",
+        "secret-expired:LABEL",
+    ];
+    let containers = meta.containers.keys().map(|container| format!("{container}-pebble-ready"));
+    let endpoints = meta
+        .endpoints
+        .keys()
+        .flat_map(|endpoint| ["created", "changed"].map(|what| format!("{endpoint}-relation-{what}")));
+    let known: Vec<_> = fixed.into_iter().map(str::to_owned).chain(containers).chain(endpoints).collect();
+    let parts = [
+        ("-relation-joined", meta.endpoints.keys().collect::<Vec<_>>()),
+        ("-relation-departed", meta.endpoints.keys().collect()),
+        ("-relation-broken", meta.endpoints.keys().collect()),
+        ("-pebble-custom-notice", meta.containers.keys().collect()),
+        ("-pebble-check-failed", meta.containers.keys().collect()),
+        ("-pebble-check-recovered", meta.containers.keys().collect()),
+        ("-storage-attached", meta.storage.keys().collect()),
+        ("-storage-detaching", meta.storage.keys().collect()),
+    ];
+    let by_itself = |(suffix, parts): (&str, Vec<&String>)| {
+        name.strip_suffix(suffix).is_some_and(|part| parts.into_iter().any(|known| known == part))
+    };
+    if parts.into_iter().any(by_itself) {
+        return format!("{name} comes by itself; by hand there are: {}", known.join(", "));
+    }
+    let mut close: Vec<_> = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known.split(':').next().unwrap_or_default(), name), known))
+        .filter(|(distance, _)| *distance <= name.len() / 3)
+        .collect();
+    close.sort();
+    let close: Vec<_> = close.into_iter().take(3).map(|(_, known)| known.as_str()).collect();
+    if close.is_empty() {
+        format!("{app} has no hook {name:?}; by hand there are: {}", known.join(", "))
+    } else {
+        format!("{app} has no hook {name:?}; did you mean {}?", close.join(" or "))
+    }
 }
 
 fn refresh(model: &Model, app: &str, charm: Option<String>) -> Result<u32> {

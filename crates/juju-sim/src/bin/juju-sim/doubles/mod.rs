@@ -136,6 +136,11 @@ pub(crate) fn meta(name: &str) -> Result<CharmMeta> {
     CharmMeta::from_texts("", Some(find(name)?.meta), None, None).context("a double's declarations")
 }
 
+/// Every double with what it declares, sorted by name.
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, CharmMeta)> {
+    DOUBLES.iter().filter_map(|double| Some((double.name, meta(double.name).ok()?)))
+}
+
 /// How many there are, in words for a status message.
 fn counted(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
