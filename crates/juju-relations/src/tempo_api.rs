@@ -57,13 +57,16 @@ pub struct ProviderAppData {
 }
 
 impl HttpUrl {
-    /// Reads a URL.
+    /// Reads a URL. Its host is a name of letters, digits, `-`, `_` and dots, or an IP address: readers of URLs take more, such as
+    /// quotes, which end a text where the URL is written.
     ///
     /// # Errors
     /// [`NotHttp`], which leaves out the text: it may be long, or secret.
     pub fn parse(text: &str) -> Result<Self, NotHttp> {
         let url = Url::parse(text).map_err(|_| NotHttp)?;
-        if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(Self(url)) } else { Err(NotHttp) }
+        let plain = |c: u8| c.is_ascii_alphanumeric() || b"-_.[]:".contains(&c);
+        let has_host = url.host_str().is_some_and(|host| host.bytes().all(plain));
+        if matches!(url.scheme(), "http" | "https") && has_host { Ok(Self(url)) } else { Err(NotHttp) }
     }
 
     /// The text.
@@ -178,7 +181,17 @@ mod tests {
         ] {
             assert_eq!(url(text).as_str(), expect);
         }
-        for text in ["", "a:1", "tempo.example", "ftp://a/", "http://", "http://a:99999/", "http://[::1"] {
+        for text in [
+            r#"https://name="x"y/"#,
+            "http://a'b/",
+            "",
+            "a:1",
+            "tempo.example",
+            "ftp://a/",
+            "http://",
+            "http://a:99999/",
+            "http://[::1",
+        ] {
             assert_eq!(HttpUrl::parse(text), Err(NotHttp), "{text}");
         }
     }
